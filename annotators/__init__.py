@@ -1,0 +1,1 @@
+"""From a crop pair to a checked, region-grounded explanation; `pipeline` reads like the paper."""

@@ -1,0 +1,238 @@
+"""The artifact mask: which pixels did the forgery change?
+
+`calibrated` measures each pair's own noise and cuts in units of it; the others are the rules of
+the paper and its neighbours, kept to be compared with. Every policy gives a score per pixel; what
+follows (cleaning, stability, confidence, abstention) is the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from annotators.noise import Difference, Map, NoiseFloor, average, difference, fit_noise
+from schemas.errors import Rejected, RejectReason
+from schemas.manifest import DiffSettings
+from sources.crop import CropPair
+
+Mask = NDArray[np.bool_]
+
+CLOSING = 7
+"""Diameter in frame-like pixels of the disc that closes gaps of flat skin inside a change."""
+PROBES = (0.8, 1.25)
+"""Stability is the agreement with the masks at these multiples of the cut."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A recovered artifact mask.
+
+    Attributes:
+        mask: `(S, S) bool`, crop pixels.
+        policy: Name of the diff policy.
+        threshold: The cut, in the policy's unit.
+        noise_floor: Median difference of unchanged pixels, CIELAB units.
+        confidence: 0..1, share of the mask that the noise does not explain.
+        stability: 0..1, mean IoU with the masks at `PROBES` times the cut.
+    """
+
+    mask: Mask
+    policy: str
+    threshold: float
+    noise_floor: float
+    confidence: float
+    stability: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """A policy's score of one frame: `cut(k)` gives the mask at k times the threshold."""
+
+    cut: Callable[[float], Mask]
+    threshold: float
+
+
+Policy = Callable[[Sequence[CropPair], Sequence[Difference], DiffSettings], list[Score]]
+
+
+def diff(clip: Sequence[CropPair], settings: DiffSettings) -> list[Artifact | Rejected]:
+    """Recovers the artifact mask of each frame of a clip.
+
+    Args:
+        clip: Crop pairs of one pair of videos.
+        settings: Policy and its cuts.
+
+    Returns:
+        For each frame its mask, or `Rejected` with `no_artifact` where nothing stands out of the
+        noise, or `everything_changed` where the change has no border.
+    """
+    differences = [difference(crop) for crop in clip]
+    scores = POLICIES[settings.policy](clip, differences, settings)
+    return [
+        _conclude(crop, frame, score, settings)
+        for crop, frame, score in zip(clip, differences, scores, strict=True)
+    ]
+
+
+def _conclude(
+    crop: CropPair, frame: Difference, score: Score, settings: DiffSettings
+) -> Artifact | Rejected:
+    least = settings.min_area * frame.size.size
+    mask = clean(score.cut(1.0) & crop.valid, least)
+    share = float(mask.mean())
+    noise = float(np.median(frame.size[frame.reference])) if frame.reference.any() else 0.0
+    if share == 0:
+        return Rejected(
+            RejectReason.NO_ARTIFACT,
+            f"nothing in frame {crop.index} stands out of the noise floor of {noise:.2f} "
+            "CIELAB units",
+        )
+    if share > settings.max_area:
+        return Rejected(
+            RejectReason.EVERYTHING_CHANGED,
+            f"{share:.0%} of the crop of frame {crop.index} changed",
+        )
+    probes = [clean(score.cut(factor) & crop.valid, least) for factor in PROBES]
+    return Artifact(
+        mask=mask,
+        policy=settings.policy,
+        threshold=score.threshold,
+        noise_floor=noise,
+        confidence=_confidence(score.cut(1.0), mask, frame.reference),
+        stability=float(np.mean([iou(mask, probe) for probe in probes])),
+    )
+
+
+def _confidence(raw: Mask, mask: Mask, reference: Mask) -> float:
+    """Gives the share of the mask beyond what the cut marks on the reference by chance."""
+    chance = float(raw[reference].mean()) if reference.any() else 0.0
+    return float(np.clip(1 - chance * mask.size / max(np.count_nonzero(mask), 1), 0, 1))
+
+
+def clean(mask: Mask, least: float) -> Mask:
+    """Closes gaps and holes and drops spots under `least` pixels."""
+    side = max(3, round(CLOSING * mask.shape[0] / 512) | 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, disc)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    keep = stats[:, cv2.CC_STAT_AREA] >= least
+    keep[0] = False
+    return _fill_holes(keep[labels], least)
+
+
+def _fill_holes(mask: Mask, least: float) -> Mask:
+    """Fills holes under `least` pixels: a forgery has no such pinholes, a cut has."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8))
+    hole = stats[:, cv2.CC_STAT_AREA] < least
+    hole[0] = False
+    return mask | hole[labels] if count > 1 else mask
+
+
+def iou(one: Mask, other: Mask) -> float:
+    """Intersection over union of two masks; 1 for two empty ones."""
+    union = np.count_nonzero(one | other)
+    return float(np.count_nonzero(one & other) / union) if union else 1.0
+
+
+# ---- policies -----------------------------------------------------------------------------------
+
+
+def calibrated(
+    clip: Sequence[CropPair], frames: Sequence[Difference], settings: DiffSettings
+) -> list[Score]:
+    """Cuts with hysteresis in units of the pair's noise, in the frame and over the clip.
+
+    The score of a pixel is the larger of its own frame's and the clip average's, each in units of
+    its own noise floor, so that a faint change that stays on the face is found in heavy noise, and
+    one that flickers is found all the same. Source: ours.
+    """
+    steady = np.zeros_like(frames[0].size)
+    if len(frames) > 1:
+        typical = Difference(
+            frames[0].signed,
+            average(frames),
+            np.mean([frame.activity for frame in frames], axis=0, dtype=np.float32),
+            np.logical_and.reduce([frame.reference for frame in frames]),
+        )
+        steady = _in_noise(typical)[0]
+    return [_hysteresis(np.maximum(_in_noise(frame)[0], steady), settings) for frame in frames]
+
+
+def _in_noise(frame: Difference) -> tuple[Map, NoiseFloor]:
+    floor = fit_noise(frame.size, frame.activity, frame.reference)
+    return floor.units(frame.size, frame.activity), floor
+
+
+def _hysteresis(units: Map, settings: DiffSettings) -> Score:
+    def cut(factor: float) -> Mask:
+        _, labels = cv2.connectedComponents((units > factor * settings.low).astype(np.uint8))
+        strong = np.zeros(labels.max() + 1, dtype=bool)
+        strong[np.unique(labels[units > factor * settings.high])] = True
+        strong[0] = False
+        return np.asarray(strong[labels])
+
+    return Score(cut, settings.low)
+
+
+def _above(score: Map, threshold: float) -> Score:
+    return Score(lambda factor: np.asarray(score > factor * threshold), threshold)
+
+
+def top_fraction(
+    clip: Sequence[CropPair], frames: Sequence[Difference], settings: DiffSettings
+) -> list[Score]:
+    """Takes a fixed share of the pixels with the largest grey difference (paper: 5 %)."""
+    grey = [_grey_difference(crop) for crop in clip]
+    return [_above(score, float(np.quantile(score, 1 - settings.fraction))) for score in grey]
+
+
+def fixed(
+    clip: Sequence[CropPair], frames: Sequence[Difference], settings: DiffSettings
+) -> list[Score]:
+    """Cuts the CIELAB difference at one level for all pairs (as PIXAR and DFFD users do)."""
+    return [_above(frame.size, settings.level) for frame in frames]
+
+
+def ssim(
+    clip: Sequence[CropPair], frames: Sequence[Difference], settings: DiffSettings
+) -> list[Score]:
+    """Cuts the structural dissimilarity 1 - SSIM of the grey sides."""
+    return [_above(_dissimilarity(crop), settings.dissimilarity) for crop in clip]
+
+
+def otsu(
+    clip: Sequence[CropPair], frames: Sequence[Difference], settings: DiffSettings
+) -> list[Score]:
+    """Cuts the grey difference where Otsu's rule splits its histogram."""
+    scores = []
+    for crop in clip:
+        grey = np.clip(_grey_difference(crop), 0, 255).astype(np.uint8)
+        level, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        scores.append(_above(grey.astype(np.float32), float(max(level, 1.0))))
+    return scores
+
+
+def _grey_difference(crop: CropPair) -> Map:
+    real, fake = (cv2.cvtColor(side, cv2.COLOR_RGB2GRAY) for side in (crop.real, crop.fake))
+    return np.asarray(cv2.absdiff(real, fake).astype(np.float32))
+
+
+def _dissimilarity(crop: CropPair) -> Map:
+    real, fake = (cv2.cvtColor(side, cv2.COLOR_RGB2GRAY) for side in (crop.real, crop.fake))
+    _, similarity = structural_similarity(real, fake, full=True, data_range=255)
+    return np.asarray(1 - similarity, dtype=np.float32)
+
+
+POLICIES: dict[str, Policy] = {
+    "calibrated": calibrated,
+    "top_fraction": top_fraction,
+    "fixed": fixed,
+    "ssim": ssim,
+    "otsu": otsu,
+}
+"""Diff policies by the name that the manifest uses."""

@@ -1,0 +1,128 @@
+"""What two sides of a pair differ by where nothing was forged: the pair's own noise floor.
+
+Codec noise grows with the local activity of the picture, so the floor is a function of activity,
+fitted on the pixels around the face, which no face forgery touches. Source: ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sources.crop import CropPair
+
+Map = NDArray[np.float32]
+
+BLUR_SIGMA = 1.5
+"""Blur of the signed difference in pixels of a 512-pixel crop: averages codec noise out."""
+LEAST_NOISE = 0.35
+"""CIELAB units: below this, 8-bit rounding decides, not the codec."""
+KEEP_OFF = 0.12
+"""The reference starts this share of the eye distance outside the face."""
+BINS = 8
+LEAST_REFERENCE = 500
+"""Fewer reference pixels than this cannot carry a noise floor."""
+SIGMA_AT = 0.9
+"""The noise is read off at this quantile of the reference ..."""
+SIGMA_IS = 2.5
+"""... where a difference of three independent normal channels has this many sigmas."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of one crop pair.
+
+    Attributes:
+        signed: `(S, S, 3) float32`, fake minus real in CIELAB, blurred.
+        size: `(S, S) float32`, its length: a perceptual difference (CIE76).
+        activity: `(S, S) float32`, local contrast of the real side in L*.
+        reference: `(S, S) bool`, pixels around the face, inside the frame.
+    """
+
+    signed: Map
+    size: Map
+    activity: Map
+    reference: NDArray[np.bool_]
+
+
+def to_lab(image: NDArray[np.uint8]) -> Map:
+    """Converts `(S, S, 3) uint8` RGB to `float32` CIELAB (L* 0..100)."""
+    return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB))
+
+
+def difference(crop: CropPair) -> Difference:
+    """Takes the perceptual difference of a crop pair."""
+    real, fake = to_lab(crop.real), to_lab(crop.fake)
+    sigma = BLUR_SIGMA * crop.real.shape[0] / 512
+    signed = cv2.GaussianBlur(fake - real, (0, 0), sigma)
+    lightness = real[..., 0]
+    mean = cv2.blur(lightness, (9, 9))
+    contrast = cv2.blur(lightness * lightness, (9, 9)) - mean * mean
+    return Difference(
+        signed=signed,
+        size=_length(signed),
+        activity=np.sqrt(np.maximum(contrast, 0)),
+        reference=crop.valid & ~crop.face_mask(grow=KEEP_OFF),
+    )
+
+
+def average(clip: Sequence[Difference]) -> Map:
+    """Averages signed differences over the frames in face coordinates and takes the length.
+
+    Codec noise changes its sign from frame to frame and averages out; a forgery that stays put on
+    the face does not.
+    """
+    return _length(np.mean([frame.signed for frame in clip], axis=0, dtype=np.float32))
+
+
+def _length(signed: Map) -> Map:
+    return np.asarray(np.sqrt(np.einsum("ijk,ijk->ij", signed, signed)))
+
+
+@dataclass(frozen=True)
+class NoiseFloor:
+    """The expected difference of unchanged pixels as a function of local activity.
+
+    Attributes:
+        activity: Bin centres, ascending.
+        sigma: Noise at each centre, CIELAB units, never falling.
+        median: Median difference of the reference, CIELAB units.
+    """
+
+    activity: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    median: float
+
+    def units(self, size: Map, activity: Map) -> Map:
+        """Gives a difference in units of the noise that is expected at each pixel."""
+        steps = np.linspace(0, self.activity[-1], 256)
+        table = np.interp(steps, self.activity, self.sigma).astype(np.float32)
+        index = np.minimum(activity * (255 / max(steps[-1], 1e-6)), 255).astype(np.uint8)
+        return np.asarray(size / table[index])
+
+
+def fit_noise(size: Map, activity: Map, reference: NDArray[np.bool_]) -> NoiseFloor:
+    """Fits the noise floor on the reference pixels.
+
+    Args:
+        size: `(S, S)` length of the difference.
+        activity: `(S, S)` local contrast.
+        reference: `(S, S) bool`; with too few pixels the least noise is assumed.
+    """
+    values, contrast = size[reference], activity[reference]
+    if values.size < LEAST_REFERENCE:
+        return NoiseFloor(np.array([0.0, 1.0]), np.full(2, LEAST_NOISE), 0.0)
+    edges = np.quantile(contrast, np.linspace(0, 1, BINS + 1))
+    which = np.clip(np.searchsorted(edges, contrast, side="right") - 1, 0, BINS - 1)
+    centres, sigmas = [], []
+    for number in range(BINS):
+        inside = values[which == number]
+        if inside.size:
+            centres.append((edges[number] + edges[number + 1]) / 2)
+            sigmas.append(max(LEAST_NOISE, float(np.quantile(inside, SIGMA_AT)) / SIGMA_IS))
+    rising = np.maximum.accumulate(sigmas)
+    return NoiseFloor(np.array(centres), rising, float(np.median(values)))

@@ -1,0 +1,290 @@
+"""The annotation of one pair, step by step as in the paper's figure.
+
+Two stages with their own outputs, so that a new captioning model never repeats the geometry:
+`measure_pair` (pictures to evidence) and `explain_frame` (evidence to checked text and questions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from annotators.diff import Artifact, diff
+from annotators.evidence import Gauge, measure
+from annotators.explain import Explainer, NoAnswer, Said, compose, explain_by_evidence
+from annotators.localise import Located, localise
+from annotators.questions import ask
+from annotators.verify import verify
+from fict.labelmap import PARSERS
+from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
+from fict.tree import Tree, load_tree
+from schemas import rle
+from schemas.errors import Rejected, RejectReason, UsageError, nearest
+from schemas.manifest import EvidenceSettings, Measure
+from schemas.records import (
+    AnnotatedFrame,
+    ArtifactMask,
+    Claim,
+    MeasuredFrame,
+    Pair,
+    Picture,
+    Region,
+    Reject,
+)
+from sources.crop import CropPair, crop_clip
+from sources.pairs import read_pair
+
+Labels = NDArray[np.uint8]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PairJob:
+    """One pair with what its rows must record of where they come from.
+
+    Attributes:
+        root: The dataset's folder.
+        pair: The pair.
+        forgery: Class of its method.
+        real_sha256: Hash of the real video.
+        fake_sha256: Hash of the fake video.
+        code_version: Version of the measuring code.
+    """
+
+    root: Path
+    pair: Pair
+    forgery: str
+    real_sha256: str
+    fake_sha256: str
+    code_version: str
+
+
+class Measurer:
+    """The measure stage with its models loaded once.
+
+    Args:
+        settings: Settings of the stage.
+
+    Raises:
+        UsageError: A backend of that name does not exist.
+    """
+
+    def __init__(self, settings: Measure) -> None:
+        self.settings = settings
+        self.tree: Tree = load_tree()
+        self.finder: LandmarkBackend = _chosen(LANDMARK_BACKENDS, settings.landmarks, "landmarks")()
+        self.parser = _chosen(PARSERS, settings.parser, "parser")
+
+    def measure_pair(self, job: PairJob) -> tuple[list[MeasuredFrame], list[Reject]]:
+        """Measures the sampled frames of one pair.
+
+        Returns:
+            One row for each frame that could be measured, one reject for each that could not; a
+            pair that fails as a whole gives a single reject.
+        """
+        try:
+            frames = read_pair(job.root, job.pair, self.settings.frames)
+        except Rejected as rejection:
+            return [], [reject(job.pair, None, "measure", rejection)]
+        clip, rejected = crop_clip(frames, self.finder, self.settings)
+        rows: list[MeasuredFrame] = []
+        for crop, artifact in zip(clip, diff(clip, self.settings.diff) if clip else [], strict=True):
+            try:
+                rows.append(self._measure_frame(job, crop, artifact))
+            except Rejected as rejection:
+                rejected[crop.index] = rejection
+        return rows, [
+            reject(job.pair, index, "measure", rejected[index]) for index in sorted(rejected)
+        ]
+
+    def _measure_frame(
+        self, job: PairJob, crop: CropPair, artifact: Artifact | Rejected
+    ) -> MeasuredFrame:
+        if isinstance(artifact, Rejected):
+            raise artifact
+        labels = self.parser(crop.real, crop.landmarks, self.tree)
+        located = localise(artifact.mask, labels, self.tree, self.settings.localise)
+        if not located:
+            raise Rejected(
+                RejectReason.ARTIFACT_OFF_FACE,
+                f"no facial region explains the change in frame {crop.index}",
+            )
+        masks = {one.concept: self._concept(labels, one.concept) for one in located}
+        gauge = Gauge(crop, artifact.mask)
+        evidence = measure(
+            gauge,
+            [(concept, mask & artifact.mask) for concept, mask in masks.items()],
+            self.settings.evidence,
+        )
+        return MeasuredFrame(
+            id=frame_id(job.pair, crop.index),
+            **job.pair.model_dump(),
+            forgery=job.forgery,
+            real_sha256=job.real_sha256,
+            fake_sha256=job.fake_sha256,
+            frame_index=crop.index,
+            timestamp_s=crop.timestamp_s,
+            frame_size=crop.frame_size,
+            affine=tuple(float(value) for value in crop.affine.ravel()),
+            face_score=crop.face_score,
+            faces_in_frame=crop.faces_in_frame,
+            registration_px=crop.registration_px,
+            real=self._jpeg(crop.real, job.pair, crop.index, "real"),
+            fake=self._jpeg(crop.fake, job.pair, crop.index, "fake"),
+            label_map=_picture(labels, ".png", [], f"{job.pair.key}/{crop.index:06d}-fict.png"),
+            artifact=_artifact_record(artifact),
+            regions=tuple(
+                self._region(one, masks[one.concept], artifact.mask) for one in located
+            ),
+            evidence=tuple(evidence),
+            config_hash=self.settings.digest(),
+            code_version=job.code_version,
+        )
+
+    def _concept(self, labels: Labels, concept: int) -> NDArray[np.bool_]:
+        below = [node.id for node in self.tree.descendants_of(self.tree.by_id[concept])]
+        return np.isin(labels, [concept, *below])
+
+    def _region(
+        self, one: Located, concept: NDArray[np.bool_], mask: NDArray[np.bool_]
+    ) -> Region:
+        changed = concept & mask
+        return Region(
+            category_id=one.concept,
+            name=self.tree.by_id[one.concept].name,
+            area=one.hit,
+            bbox=rle.bbox(changed),
+            segmentation=rle.encode(changed),
+            concept_area=one.area,
+            concept_segmentation=rle.encode(concept),
+            gain=one.gain,
+        )
+
+    def _jpeg(self, image: Labels, pair: Pair, index: int, side: str) -> Picture:
+        options = [cv2.IMWRITE_JPEG_QUALITY, self.settings.crop_quality]
+        bgr = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        return _picture(bgr, ".jpg", options, f"{pair.key}/{index:06d}-{side}.jpg")
+
+
+def _chosen(family: Mapping[str, T], name: str, key: str) -> T:
+    if name not in family:
+        raise UsageError(
+            f"measure.{key}: no backend '{name}'{nearest(name, family)}; known: {', '.join(family)}"
+        )
+    return family[name]
+
+
+def _picture(image: Labels, form: str, options: list[int], path: str) -> Picture:
+    _, encoded = cv2.imencode(form, image, options)
+    return Picture(bytes=encoded.tobytes(), path=path)
+
+
+def _artifact_record(artifact: Artifact) -> ArtifactMask:
+    return ArtifactMask(
+        policy=artifact.policy,
+        segmentation=rle.encode(artifact.mask),
+        area=rle.area(artifact.mask),
+        bbox=rle.bbox(artifact.mask),
+        threshold=artifact.threshold,
+        noise_floor=artifact.noise_floor,
+        confidence=artifact.confidence,
+        stability=artifact.stability,
+    )
+
+
+def frame_id(pair: Pair, index: int | None) -> str:
+    """Gives the unique id of a frame, or of the pair where there is no frame."""
+    return pair.key if index is None else f"{pair.key}/{index:06d}"
+
+
+def reject(pair: Pair, index: int | None, stage: str, rejection: Rejected) -> Reject:
+    """Writes down why a pair or a frame has no annotation."""
+    return Reject(
+        id=frame_id(pair, index),
+        dataset=pair.dataset,
+        method=pair.method,
+        compression=pair.compression,
+        pair=pair.pair,
+        frame_index=index,
+        stage=stage,
+        reason=rejection.reason.value,
+        detail=rejection.detail,
+    )
+
+
+def explain_frame(
+    frame: MeasuredFrame,
+    explainer: Explainer | None,
+    settings: EvidenceSettings,
+    explain_hash: str,
+) -> AnnotatedFrame:
+    """Explains one measured frame, checks what was said, and asks the questions.
+
+    Args:
+        frame: The measured frame.
+        explainer: Who explains; `None` for the `evidence` explainer.
+        settings: Thresholds of the evidence.
+        explain_hash: Hash of the explain settings, for the row.
+
+    Raises:
+        Rejected: `no_evidence`: regions changed, yet nothing can be said of any of them.
+    """
+    said, checked = _said(frame, explainer, settings)
+    published = [claim for claim in checked if claim.verdict != "contradicted"]
+    if not published:
+        raise Rejected(
+            RejectReason.NO_EVIDENCE,
+            f"{len(frame.regions)} regions changed in frame {frame.frame_index}, none of them by "
+            "more than chance or beyond what a viewer notices",
+        )
+    masks = {region.category_id: region.segmentation for region in frame.regions}
+    text, text_masks = compose(published, masks)
+    verdicts = [claim.verdict for claim in checked]
+    return AnnotatedFrame(
+        **dict(frame),
+        explanation=text,
+        explanation_masks=text_masks,
+        claims=tuple(published),
+        claims_supported=verdicts.count("supported"),
+        claims_contradicted=verdicts.count("contradicted"),
+        claims_untestable=verdicts.count("untestable"),
+        questions=tuple(ask(frame, published, read_labels(frame), load_tree())),
+        explainer=said.explainer,
+        fallback_reason=said.fallback_reason,
+        model=said.model,
+        prompt_hash=said.prompt_hash,
+        explain_hash=explain_hash,
+    )
+
+
+def _said(
+    frame: MeasuredFrame, explainer: Explainer | None, settings: EvidenceSettings
+) -> tuple[Said, list[Claim]]:
+    """Lets the explainer speak; falls back to the measurements where nothing of it stands."""
+    reason = None
+    if explainer is not None:
+        try:
+            said = explainer(frame)
+            claims = verify(said.statements, frame.evidence, settings)
+            if any(claim.verdict != "contradicted" for claim in claims):
+                return said, claims
+            reason = "all_contradicted: the pixels refute every claim"
+        except NoAnswer as failure:
+            reason = str(failure)
+    said = explain_by_evidence(frame, settings)
+    fallback = Said(said.statements, said.explainer, fallback_reason=reason)
+    return fallback, verify(said.statements, frame.evidence, settings)
+
+
+def read_labels(frame: MeasuredFrame) -> Labels:
+    """Decodes a row's FICT label map to `(S, S) uint8`."""
+    encoded = np.frombuffer(frame.label_map.bytes or b"", np.uint8)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+
+

@@ -1,0 +1,1 @@
+"""The only place where Prefect appears: stages, units of work, deployments, the command line."""

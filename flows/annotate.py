@@ -1,0 +1,83 @@
+"""The flow `annotate`: real/fake pairs of one dataset in, shards and a report out.
+
+It wraps the stages in Prefect tasks, for `prefect deployment run annotate/<dataset>`;
+`flows.local` runs the same stages without Prefect.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+
+from flows import stages
+from flows.compact import compact
+from flows.run import Run, Summary, make_run
+from qa.report import write_report
+
+
+def _log_progress(stage: str, done: int, total: int) -> None:
+    if total and (done == total or done % max(1, total // 20) == 0):
+        get_run_logger().info("%s: %d of %d pairs", stage, done, total)
+
+
+@task(name="plan")
+def plan_task(run: Run) -> int:
+    """Freezes the plan; gives the number of pairs."""
+    return len(stages.plan(run))
+
+
+@task(name="measure")
+def measure_task(run: Run) -> int:
+    """Measures in worker processes; gives the number of pairs done."""
+    return stages.measure(run, _log_progress)
+
+
+@task(name="explain")
+def explain_task(run: Run) -> int:
+    """Explains; gives the number of pairs done."""
+    return stages.explain(run, _log_progress)
+
+
+@task(name="compact")
+def compact_task(run: Run) -> Summary:
+    """Writes the shards."""
+    return compact(run)
+
+
+@task(name="report")
+def report_task(run: Run) -> Path:
+    """Writes the report; gives its page."""
+    return write_report(run.name, run.shards, run.rejects_path, run.output / "qa")
+
+
+@flow(name="annotate", validate_parameters=True)
+def annotate(
+    dataset: str,
+    manifest: str = "data_manifest.yaml",
+    explainer: str = "",
+    limit: int = 0,
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Annotates one dataset of the manifest.
+
+    Args:
+        dataset: Its name in the manifest.
+        manifest: Path of the manifest.
+        explainer: `evidence` or `mllm`; empty for the manifest's.
+        limit: At most so many pairs; 0 for all.
+        workers: Worker processes; 0 for one each core.
+    """
+    run = make_run(dataset, Path(manifest), explainer=explainer, limit=limit, workers=workers)
+    plan_task(run)
+    measure_task(run)
+    explain_task(run)
+    summary = compact_task(run)
+    page = report_task(run)
+    get_run_logger().info("%d frames annotated; report: %s", summary.frames.total(), page)
+    return {
+        "frames": summary.frames.total(),
+        "rejects": dict(summary.rejects),
+        "report": str(page),
+    }

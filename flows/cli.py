@@ -1,0 +1,192 @@
+"""The command line `facext`. Heavy imports wait until a command needs them: help is instant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from schemas.errors import FacextError, UsageError
+
+if TYPE_CHECKING:
+    from flows.run import Summary
+
+DONE, FAILED, WRONG_USE, DONE_WITH_REJECTS, INTERRUPTED = 0, 1, 2, 3, 130
+
+manifest_option = click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    default=Path("data_manifest.yaml"),
+    show_default=True,
+    help="Datasets and settings.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="fake-in-facext", prog_name="facext")
+def facext() -> None:
+    """Turn real/fake face-video pairs into forgery explanations grounded in facial regions.
+
+    First steps: `facext forge` makes pairs with known truth, `facext annotate toy` annotates them,
+    then open out/toy/qa/index.html.
+
+    Exit codes: 0 done, 1 failed, 2 wrong use, 3 done, but some pairs or frames were rejected.
+    """
+
+
+@facext.command()
+@click.argument("dataset")
+@manifest_option
+@click.option("--explainer", default="", help="`evidence` or `mllm` instead of the manifest's.")
+@click.option("--limit", type=click.IntRange(0), default=0, help="At most so many pairs.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=0, help="Processes; default: one each core."
+)
+def annotate(dataset: str, manifest: Path, explainer: str, limit: int, workers: int) -> int:
+    """Annotate a DATASET of the manifest.
+
+    Writes out/DATASET/annotations/*.parquet, rejects/ and the report qa/index.html. What is done
+    stays done: the same command goes on after an interruption, and a second run only checks.
+    No Prefect server is needed.
+    """
+    from flows.local import annotate_dataset
+    from flows.run import make_run
+
+    run = make_run(dataset, manifest, explainer=explainer, limit=limit, workers=workers)
+    with _bar() as progress:
+        summary, done = annotate_dataset(run, progress)
+    _print_summary(dataset, summary, done)
+    click.echo(f"annotations  {run.shards}/")
+    click.echo(f"report       {run.output / 'qa' / 'index.html'}")
+    return DONE_WITH_REJECTS if summary.rejects else DONE
+
+
+@facext.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out/toy/source"), show_default=True,
+    help="Folder to make, in FaceForensics++ layout.",
+)  # fmt: skip
+@click.option(
+    "--pictures", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A face picture, repeatable; default: two public-domain faces.",
+)  # fmt: skip
+@click.option("--method", "methods", multiple=True, help="Only this method, repeatable.")
+@click.option("--frames", type=click.IntRange(1), default=50, show_default=True, help="Per clip.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Default: one each core.")
+def forge(
+    out: Path, pictures: tuple[Path, ...], methods: tuple[str, ...], frames: int, seed: int,
+    workers: int,
+) -> int:  # fmt: skip
+    """Make real/fake pairs with known truth from face pictures.
+
+    Moves each picture as a short clip, forges it by every method, and encodes both sides with
+    H.264 at c0, c23 and c40. The truth of each frame (mask, concepts, kinds) is in truth.parquet.
+    """
+    import os
+
+    from sources.forge import forge as make
+
+    with _bar() as progress:
+        summary = make(
+            out,
+            pictures=pictures,
+            seed=seed,
+            frames=frames,
+            methods=methods or None,
+            workers=workers or len(os.sched_getaffinity(0)),
+            progress=lambda done, total: progress("forge", done, total),
+        )
+    click.echo(f"{summary} in {out}/")
+    return DONE
+
+
+@facext.command()
+@click.argument("dataset")
+@manifest_option
+def qa(dataset: str, manifest: Path) -> int:
+    """Write the report of an annotated DATASET again: out/DATASET/qa/index.html."""
+    from flows.run import make_run
+    from qa.report import write_report
+
+    run = make_run(dataset, manifest)
+    click.echo(write_report(dataset, run.shards, run.rejects_path, run.output / "qa"))
+    return DONE
+
+
+@facext.command()
+@click.option("--definitions", is_flag=True, help="With the definition of each concept.")
+def tree(definitions: bool) -> int:
+    """Print the Facial Image Concept Tree: 112 atomic regions and their parents."""
+    from rich.console import Console
+    from rich.tree import Tree as Drawing
+
+    from fict.tree import Concept, load_tree
+
+    concepts = load_tree()
+
+    def label(concept: Concept) -> str:
+        number = f"[cyan]{concept.id:>3}[/]" if concepts.is_atomic(concept) else "[dim]  ·[/]"
+        told = f"  [dim]{concept.definition}[/]" if definitions else ""
+        return f"{number} {concept.name}{told}"
+
+    def grow(drawing: Drawing, concept: Concept) -> None:
+        branch = drawing.add(label(concept))
+        for child in concepts.children_of(concept):
+            grow(branch, child)
+
+    drawing = Drawing(f"{concepts.root.name} · FICT {concepts.version}")
+    for child in concepts.children_of(concepts.root):
+        grow(drawing, child)
+    Console().print(drawing)
+    click.echo(f"{len(concepts.atomic)} atomic concepts")
+    return DONE
+
+
+@facext.command()
+def doctor() -> int:
+    """Show what is installed and which backends work on this machine."""
+    from flows.doctor import examine
+
+    return DONE if examine() else FAILED
+
+
+def _bar() -> Any:
+    from flows.console import ProgressBar
+
+    return ProgressBar()
+
+
+def _print_summary(dataset: str, summary: Summary, done: int) -> None:
+    from flows.console import print_summary
+
+    print_summary(dataset, summary, done)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; errors become one message and an exit code."""
+    sys.exit(_guarded(lambda: facext.main(args=arguments, prog_name="facext", standalone_mode=False)))
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    try:
+        return int(command() or DONE)
+    except click.exceptions.Abort:
+        click.echo("\nstopped; the same command goes on from here", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return WRONG_USE
+    except UsageError as error:
+        click.echo(f"error: {error}", err=True)
+        return WRONG_USE
+    except FacextError as error:
+        click.echo(f"error: {error}", err=True)
+        return FAILED
+
+
+if __name__ == "__main__":
+    main()

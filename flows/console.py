@@ -1,0 +1,69 @@
+"""What a person sees on the terminal: a progress bar and the table at the end."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from flows.run import Summary
+
+
+class ProgressBar:
+    """A progress bar with one line for each stage; call it with `(stage, done, total)`."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:<8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            console=Console(stderr=True),
+        )
+        self._tasks = {}  # type: ignore[var-annotated]
+
+    def __enter__(self) -> ProgressBar:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if not total:
+            return
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=done, total=total)
+
+
+def print_summary(dataset: str, summary: Summary, done: int) -> None:
+    """Prints annotated frames by method and compression, and rejects by reason."""
+    levels = sorted({level for _, level in summary.frames}, key=lambda level: (len(level), level))
+    table = Table(title=f"{dataset}: annotated frames", title_justify="left")
+    table.add_column("method")
+    for level in levels:
+        table.add_column(level or "frames", justify="right")
+    for method in sorted({method for method, _ in summary.frames}):
+        table.add_row(method, *(str(summary.frames[method, level]) for level in levels))
+    table.add_section()
+    sums = [sum(n for (_, at), n in summary.frames.items() if at == level) for level in levels]
+    table.add_row("all", *(str(number) for number in sums))
+    console = Console()
+    console.print(table)
+    methods = len({method for method, _ in summary.frames})
+    console.print(
+        f"{summary.frames.total()} frames annotated over {methods} methods, "
+        f"from {summary.pairs} pairs; {done} units done now"
+    )
+    for reason, number in sorted(summary.rejects.items()):
+        console.print(f"{number:>5} rejected: {reason}")
+    for reason, number in sorted(summary.fallbacks.items()):
+        console.print(f"{number:>5} explained by measurements instead: {reason}")

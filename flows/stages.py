@@ -1,0 +1,239 @@
+"""The stages of a run as plain functions: plan, measure, explain.
+
+Each takes a `Run` and leaves files; the next one reads them. Tasks pass paths, never arrays. The
+Prefect flow and the command line call the same functions.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import multiprocessing
+import shutil
+import traceback
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+
+from annotators.explain import Explainer
+from annotators.pipeline import Measurer, PairJob, explain_frame, reject
+from fict.tree import load_tree
+from flows.run import PlannedPair, Progress, Run
+from flows.units import code_version, file_hash, unit_id, write_text
+from schemas.errors import FacextError, OutputError, Rejected, RejectReason, UsageError, nearest
+from schemas.records import AnnotatedFrame, Pair, Reject
+from schemas.shards import read_records, write_records
+from sources.pairs import find_pairs
+
+if TYPE_CHECKING:
+    from annotators.mllm import MllmExplainer
+
+LEAST_FREE_BYTES = 64 * 2**20
+EXPLAINERS = ("evidence", "mllm")
+
+
+# ---- plan ---------------------------------------------------------------------------------------
+
+
+def plan(run: Run) -> list[PlannedPair]:
+    """Finds the pairs, hashes their files, and freezes the plan.
+
+    Raises:
+        SourceMissing: The dataset's folder is not there.
+        UsageError: An unknown dataset, explainer or backend.
+        OutputError: The output folder cannot be written or the disk is full.
+    """
+    dataset = run.manifest.dataset(run.name)
+    explainer = run.manifest.explain.explainer
+    if explainer not in EXPLAINERS:
+        raise UsageError(
+            f"no explainer '{explainer}'{nearest(explainer, EXPLAINERS)}; "
+            f"known: {', '.join(EXPLAINERS)}"
+        )
+    root = dataset.folder(run.name)
+    check_output(run.output)
+    pairs, missing = find_pairs(run.name, dataset, root)
+    hashes = functools.cache(lambda path: file_hash(root / path))
+    planned = [
+        _planned(run, pair, hashes(pair.real_path), hashes(pair.fake_path))
+        for pair in (pairs[: run.limit] if run.limit else pairs)
+    ]
+    write_records(run.plan_path, planned, PlannedPair)
+    write_records(run.output / "plan.rejects.parquet", missing, Reject)
+    return planned
+
+
+def _planned(run: Run, pair: Pair, real: str, fake: str) -> PlannedPair:
+    measure_facts = {
+        "stage": "measure",
+        "pair": pair.model_dump(),
+        "inputs": [real, fake],
+        "forgery": run.manifest.dataset(run.name).methods[pair.method],
+        "config": run.manifest.measure.digest(),
+        "code": code_version(),
+        "fict": load_tree().version,
+    }
+    measure_unit = unit_id(measure_facts)
+    explain_facts = {"stage": "explain", "parent": measure_unit, "config": explain_hash(run)}
+    return PlannedPair(
+        **pair.model_dump(),
+        real_sha256=real,
+        fake_sha256=fake,
+        measure_unit=measure_unit,
+        explain_unit=unit_id(explain_facts),
+    )
+
+
+def explain_hash(run: Run) -> str:
+    """Gives the hash of everything that an explanation depends on beside the measurements."""
+    parts = [run.manifest.explain.explainer]
+    if run.manifest.explain.explainer == "mllm":
+        explainer = _captioner(run)
+        parts += [explainer.prompt_hash, explainer.settings.digest()]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def check_output(folder: Path) -> None:
+    """Makes the output folder and checks that something can be written into it.
+
+    Raises:
+        OutputError: It cannot, with the reason.
+    """
+    write_text(folder / ".writable", "")
+    (folder / ".writable").unlink(missing_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise OutputError(f"only {free / 2**20:.0f} MiB are free at {folder}: nothing was started")
+
+
+def read_plan(run: Run) -> list[PlannedPair]:
+    """Gives the frozen plan."""
+    return read_records(run.plan_path, PlannedPair)
+
+
+# ---- measure ------------------------------------------------------------------------------------
+
+
+def measure(run: Run, progress: Progress) -> int:
+    """Measures every pair of the plan that is not done yet, in worker processes.
+
+    Returns:
+        Number of units that were done now.
+    """
+    open_pairs = [p for p in read_plan(run) if not run.measured.is_done(p.measure_unit)]
+    progress("measure", 0, len(open_pairs))
+    if not open_pairs:
+        return 0
+    with ProcessPoolExecutor(
+        max_workers=min(run.processes, len(open_pairs)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(run,),
+    ) as pool:
+        futures = [pool.submit(_measure_unit, pair) for pair in open_pairs]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                progress("measure", done, len(open_pairs))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return len(open_pairs)
+
+
+class _Worker:
+    """What a worker process keeps between units."""
+
+    run: Run
+    measurer: Measurer
+
+
+def _start_worker(run: Run) -> None:
+    cv2.setNumThreads(1)
+    _Worker.run = run
+    _Worker.measurer = Measurer(run.manifest.measure)
+
+
+def _measure_unit(planned: PlannedPair) -> None:
+    run = _Worker.run
+    dataset = run.manifest.dataset(run.name)
+    pair = Pair(**{name: getattr(planned, name) for name in Pair.model_fields})
+    job = PairJob(
+        root=dataset.folder(run.name),
+        pair=pair,
+        forgery=dataset.methods[pair.method],
+        real_sha256=planned.real_sha256,
+        fake_sha256=planned.fake_sha256,
+        code_version=code_version(),
+    )
+    try:
+        rows, rejects = _Worker.measurer.measure_pair(job)
+    except FacextError:
+        raise  # not about this pair: the run stops with its message
+    except Exception:
+        rows, rejects = [], [_internal_error(pair, None, "measure")]
+    run.measured.commit(planned.measure_unit, rows, rejects)
+
+
+def _internal_error(pair: Pair, index: int | None, stage: str) -> Reject:
+    """Keeps a pair that met a bug, with the bug's place; the next run tries it again."""
+    last = traceback.format_exc().strip().splitlines()
+    detail = f"a bug of this program: {last[-1]} ({last[-3].strip()})"
+    return reject(pair, index, stage, Rejected(RejectReason.INTERNAL_ERROR, detail))
+
+
+# ---- explain ------------------------------------------------------------------------------------
+
+
+def explain(run: Run, progress: Progress) -> int:
+    """Explains every measured pair that is not explained yet.
+
+    Returns:
+        Number of units that were done now.
+    """
+    open_pairs = [p for p in read_plan(run) if not run.explained.is_done(p.explain_unit)]
+    progress("explain", 0, len(open_pairs))
+    work = functools.partial(
+        _explain_unit, run, explainer=make_explainer(run), digest=explain_hash(run)
+    )
+    with ThreadPoolExecutor(max_workers=run.processes) as pool:
+        futures = [pool.submit(work, pair) for pair in open_pairs]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                progress("explain", done, len(open_pairs))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return len(open_pairs)
+
+
+def make_explainer(run: Run) -> Explainer | None:
+    """Gives the captioning explainer of the manifest, or None for `evidence`."""
+    return _captioner(run) if run.manifest.explain.explainer == "mllm" else None
+
+
+def _captioner(run: Run) -> MllmExplainer:
+    from annotators.mllm import MllmExplainer  # openai takes a second to import
+
+    return MllmExplainer(run.manifest.mllm(run.manifest.explain.mllm))
+
+
+def _explain_unit(
+    run: Run, planned: PlannedPair, *, explainer: Explainer | None, digest: str
+) -> None:
+    rows: list[AnnotatedFrame] = []
+    rejects: list[Reject] = []
+    for frame in run.measured.rows([planned.measure_unit]):
+        try:
+            rows.append(explain_frame(frame, explainer, run.manifest.measure.evidence, digest))
+        except Rejected as rejection:
+            rejects.append(reject(planned, frame.frame_index, "explain", rejection))
+        except FacextError:
+            raise
+        except Exception:
+            rejects.append(_internal_error(planned, frame.frame_index, "explain"))
+    unreached = any((row.fallback_reason or "").startswith("server_error") for row in rows)
+    run.explained.commit(planned.explain_unit, rows, rejects, retry=unreached)

@@ -1,0 +1,140 @@
+"""Units of work: what is done once stays done, over crashes, restarts and two runs at once.
+
+A unit's id is the hash of everything that its result depends on. Its rows are written under a
+temporary name and moved into place; the sidecar comes last and is the commit point: a unit without
+a sidecar was never done. Prefect's database has no say in what is done.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Generic
+
+from schemas.arrow import R
+from schemas.errors import OutputError, RejectReason
+from schemas.records import Reject
+from schemas.shards import read_records, write_records
+
+CODE = ("schemas", "fict", "sources", "annotators")
+"""Packages whose source decides what a unit holds."""
+CODE_SUFFIXES = (".py", ".yaml", ".json", ".txt", ".npz")
+
+
+def unit_id(facts: Mapping[str, Any]) -> str:
+    """Gives the id of a unit: the hash of the canonical JSON of what it depends on."""
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def file_hash(path: Path) -> str:
+    """Gives the sha256 of a file's bytes; empty for a file that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+@functools.cache
+def code_version() -> str:
+    """Gives the package version and a hash of the annotating source, e.g. `0.1.0+1f3a9c02`.
+
+    The hash is part of it so that nobody reads results of code that has since changed.
+    """
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for package in CODE:
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in CODE_SUFFIXES:
+                digest.update(path.relative_to(root).as_posix().encode())
+                digest.update(path.read_bytes())
+    try:
+        release = version("fake-in-facext")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        release = "0"
+    return f"{release}+{digest.hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class Store(Generic[R]):
+    """The finished units of one stage, in one folder.
+
+    Attributes:
+        folder: Where the units lie.
+        record: Class of their rows.
+    """
+
+    folder: Path
+    record: type[R]
+
+    def is_done(self, unit: str) -> bool:
+        """Tells whether a unit was finished and needs no second try."""
+        sidecar = self._read_sidecar(unit)
+        return sidecar is not None and not sidecar["retry"]
+
+    def commit(
+        self, unit: str, rows: Sequence[R], rejects: Sequence[Reject], *, retry: bool = False
+    ) -> None:
+        """Stores a unit's rows and rejects, then its sidecar.
+
+        Args:
+            unit: The unit's id.
+            rows: Its rows.
+            rejects: What it could not do, with reasons.
+            retry: True where a later run may do better (a server was down, a bug was met).
+        """
+        write_records(self._rows(unit), rows, self.record)
+        write_records(self._rejects(unit), rejects, Reject)
+        retry = retry or any(one.reason == RejectReason.INTERNAL_ERROR for one in rejects)
+        facts = {"rows": len(rows), "rejects": len(rejects), "retry": retry}
+        write_text(self._sidecar(unit), json.dumps(facts, sort_keys=True))
+
+    def rows(self, units: Iterable[str]) -> list[R]:
+        """Gives the rows of finished units, in the order given."""
+        return read_records([self._rows(unit) for unit in units], self.record)
+
+    def rejects(self, units: Iterable[str]) -> list[Reject]:
+        """Gives the rejects of finished units, in the order given."""
+        return read_records([self._rejects(unit) for unit in units], Reject)
+
+    def _rows(self, unit: str) -> Path:
+        return self.folder / f"{unit}.parquet"
+
+    def _rejects(self, unit: str) -> Path:
+        return self.folder / f"{unit}.rejects.parquet"
+
+    def _sidecar(self, unit: str) -> Path:
+        return self.folder / f"{unit}.json"
+
+    def _read_sidecar(self, unit: str) -> dict[str, Any] | None:
+        try:
+            facts: dict[str, Any] = json.loads(self._sidecar(unit).read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            return None
+        return facts
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a small text file whole or not at all.
+
+    Raises:
+        OutputError: The folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

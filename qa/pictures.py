@@ -1,0 +1,88 @@
+"""Pictures of an annotated frame: real, fake, difference, regions, artifact mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import rle
+from schemas.records import AnnotatedFrame, Picture, Region
+
+Image = NDArray[np.uint8]
+
+PALETTE = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
+    (204, 121, 167), (213, 94, 0), (0, 114, 178),
+)  # fmt: skip
+"""Colours that colour-blind people can tell apart (Okabe and Ito)."""
+GAIN = 6
+"""The difference is shown this many times as strong."""
+PANELS = ("real", "fake", "difference", "regions", "artifact mask")
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    """Gives the colour of a frame's region by its place in the row, RGB."""
+    return PALETTE[number % len(PALETTE)]
+
+
+def panels(row: AnnotatedFrame, side: int = 256) -> dict[str, Image]:
+    """Draws the five panels of a strip.
+
+    Args:
+        row: An annotated frame whose pixels are there.
+        side: Side of each panel in pixels.
+
+    Returns:
+        Panel name to `(side, side, 3) uint8` RGB.
+    """
+    real, fake = decode(row.real), decode(row.fake)
+    difference = np.clip(cv2.absdiff(real, fake).astype(np.int16) * GAIN, 0, 255).astype(np.uint8)
+    mask = rle.decode(row.artifact.segmentation)
+    drawn = (real, fake, difference, regions(fake, row.regions), _mask(fake, mask))
+    return {
+        name: np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
+        for name, image in zip(PANELS, drawn, strict=True)
+    }
+
+
+def decode(picture: Picture) -> Image:
+    """Decodes a stored crop to `(S, S, 3) uint8` RGB."""
+    encoded = np.frombuffer(picture.bytes or b"", np.uint8)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
+
+
+def regions(image: Image, chosen: Sequence[Region]) -> Image:
+    """Draws each region's outline and its changed pixels in the region's colour."""
+    drawn = image.copy()
+    for number, region in enumerate(chosen):
+        changed = rle.decode(region.segmentation)
+        tint = np.array(colour(number), np.float32)
+        drawn[changed] = (0.5 * drawn[changed] + 0.5 * tint).astype(np.uint8)
+        whole = rle.decode(region.concept_segmentation).astype(np.uint8)
+        rims, _ = cv2.findContours(whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, rims, -1, colour(number), 2, cv2.LINE_AA)
+    return drawn
+
+
+def _mask(image: Image, mask: NDArray[np.bool_]) -> Image:
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) // 3
+    grey[mask] = 255
+    return np.asarray(grey, dtype=np.uint8)
+
+
+def strip(row: AnnotatedFrame, side: int = 256, gap: int = 4) -> Image:
+    """Joins the panels of a row side by side on white."""
+    images = list(panels(row, side).values())
+    bar = np.full((side, gap, 3), 255, np.uint8)
+    parts = [part for image in images for part in (image, bar)][:-1]
+    return np.hstack(parts)
+
+
+def to_jpeg(image: Image, quality: int = 85) -> bytes:
+    """Encodes an RGB image as JPEG."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(encoded.tobytes())

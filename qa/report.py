@@ -1,0 +1,163 @@
+"""The static report of a dataset: counts, reject reasons and sample frames with their text.
+
+One page with its pictures beside it; it asks no other host for anything. All text is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import markupsafe
+import pandas as pd
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from qa.pictures import colour, panels, to_jpeg
+from qa.statistics import collect
+from schemas.arrow import arrow_schema, from_table
+from schemas.errors import OutputError
+from schemas.records import SEG, AnnotatedFrame, Claim
+from schemas.shards import read_metadata, read_records
+from schemas.records import Reject
+
+MAX_SAMPLES = 24
+MAX_REJECTS = 200
+PANEL_PX = 224
+_PHRASE = re.compile(r"<p>(.*?)</p>(?: \[SEG\])?", re.DOTALL)
+
+
+def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
+    """Writes the report.
+
+    Args:
+        name: The dataset's name.
+        shards: Folder of the annotations.
+        rejects: File of the rejects.
+        folder: Where to put `index.html` and its pictures; pictures of an older report go.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        OutputError: There is nothing annotated, or the folder cannot be written.
+    """
+    paths = sorted(shards.glob("*.parquet"))
+    if not paths:
+        raise OutputError(f"nothing is annotated in {shards}; run: facext annotate {name}")
+    statistics = collect(paths, rejects)
+    rejected = read_records(rejects, Reject) if rejects.is_file() else []
+    pictures = folder / "frames"
+    try:
+        shutil.rmtree(pictures, ignore_errors=True)
+        pictures.mkdir(parents=True)
+        page = _environment().get_template("report.html").render(
+            name=name,
+            facts=read_metadata(paths[0]),
+            frames=sum(pq.read_metadata(path).num_rows for path in paths),
+            tables={
+                "Frames": _table(statistics.frames),
+                "Regions": _table(statistics.regions),
+                "Evidence": _table(statistics.evidence),
+                "Claims": _table(statistics.verdicts),
+                "Rejects by reason": _table(statistics.rejects),
+            },
+            rejects=rejected[:MAX_REJECTS],
+            rejects_total=len(rejected),
+            samples=[_sample(number, row, pictures) for number, row in enumerate(samples(paths))],
+        )
+        (folder / "index.html").write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write the report into {folder}: {error.strerror}") from error
+    return folder / "index.html"
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+def _table(frame: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "corner": frame.index.name or "",
+        "columns": [str(column) for column in frame.columns],
+        "rows": [(str(index), [_cell(v) for v in row]) for index, row in _rows(frame)],
+    }
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[tuple[Any, list[Any]]]:
+    for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
+        yield index, list(row)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
+
+
+def samples(paths: Sequence[Path]) -> list[AnnotatedFrame]:
+    """Chooses the surest frame of each method and compression, methods in turn."""
+    schema = arrow_schema(AnnotatedFrame)
+    data = ds.dataset(list(paths), schema=schema)
+    columns = {
+        "id": ds.field("id"),
+        "method": ds.field("method"),
+        "compression": ds.field("compression"),
+        "confidence": ds.field("artifact", "confidence"),
+    }
+    known = data.to_table(columns=columns).to_pandas()
+    if known.empty:
+        return []
+    known = known.sort_values(["confidence", "id"], ascending=[False, True], kind="stable")
+    best = known.groupby(["compression", "method"], sort=True).head(1)
+    best = best.sort_values(["method", "compression"])[:MAX_SAMPLES]
+    rows = from_table(data.to_table(filter=ds.field("id").isin(best["id"].tolist())), AnnotatedFrame)
+    return sorted(rows, key=lambda row: (row.method, row.compression))
+
+
+def _sample(number: int, row: AnnotatedFrame, folder: Path) -> dict[str, Any]:
+    files = {}
+    if row.real.bytes and row.fake.bytes:
+        for panel, image in panels(row, PANEL_PX).items():
+            file = f"{number:03d}-{panel.replace(' ', '-')}.jpg"
+            (folder / file).write_bytes(to_jpeg(image))
+            files[panel] = f"{folder.name}/{file}"
+    return {
+        "row": row,
+        "files": files,
+        "text": marked(row.explanation, colours(row.claims, row)),
+        "claims": [(claim, _css(colours([claim], row)[0])) for claim in row.claims],
+        "questions": [q for q in row.questions if q.image == "fake"],
+    }
+
+
+def colours(claims: Sequence[Claim], row: AnnotatedFrame) -> list[tuple[int, int, int]]:
+    """Gives the colour of each region in the order in which the claims first name it."""
+    place = {region.category_id: n for n, region in enumerate(row.regions)}
+    told = dict.fromkeys(place[claim.category_id] for claim in claims)
+    return [colour(number) for number in told]
+
+
+def marked(text: str, colours_in_order: Sequence[tuple[int, int, int]]) -> markupsafe.Markup:
+    """Turns `<p>phrase</p> [SEG]` into a phrase in its mask's colour; all else is escaped."""
+    parts: list[markupsafe.Markup] = []
+    end = 0
+    for found, rgb in zip(_PHRASE.finditer(text), colours_in_order, strict=False):
+        parts.append(markupsafe.escape(text[end : found.start()]))
+        mark = markupsafe.Markup('<mark style="--c:{}">{}</mark>')
+        parts.append(mark.format(_css(rgb), found[1]))
+        end = found.end()
+    parts.append(markupsafe.escape(text[end:].replace(SEG, "")))
+    return markupsafe.Markup("").join(parts)
+
+
+def _css(rgb: tuple[int, int, int]) -> str:
+    return f"rgb({rgb[0]} {rgb[1]} {rgb[2]})"

@@ -1,0 +1,1 @@
+"""What a record is, in memory and on disk; imports nothing else of the project."""

@@ -1,0 +1,253 @@
+"""`data_manifest.yaml`: the datasets, the settings of the pipeline, the captioning servers.
+
+Wrong input is answered with the key, where it stands, and the nearest key that exists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from schemas.errors import ManifestError, SourceMissing, UsageError, nearest
+
+MANIFEST = Path("data_manifest.yaml")
+
+_ENVIRONMENT = re.compile(r"\$\{(\w+)\}")
+_KEYS = re.compile(r"\{(\w+)\}")
+
+
+class Settings(BaseModel):
+    """Base of every block: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def digest(self) -> str:
+        """Gives a short hash of the settings, the same for the same values."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Licence(Settings):
+    """What the source allows."""
+
+    name: str
+    url: str = ""
+    redistribute_pixels: bool = False
+
+
+class Dataset(Settings):
+    """Where a dataset's videos are and how a fake names its real partner.
+
+    `real` and `fake` are paths under `root` with `{keys}`. A fake file that fits `fake` gives the
+    keys their values; the same values put into `real` give its partner.
+    """
+
+    title: str
+    root: str
+    real: str
+    fake: str
+    methods: dict[str, str] = Field(min_length=1)
+    compressions: tuple[str, ...] = ("",)
+    splits: dict[str, str] = {}
+    licence: Licence
+    prepare: str = ""
+
+    @field_validator("fake")
+    @classmethod
+    def _fake_names_method(cls, pattern: str) -> str:
+        if "method" not in _KEYS.findall(pattern):
+            raise ValueError("the pattern needs the key {method}")
+        return pattern
+
+    def folder(self, name: str) -> Path:
+        """Gives the dataset's root with environment variables filled in.
+
+        Raises:
+            SourceMissing: The variable is unset, or the folder is absent or empty.
+        """
+        for variable in _ENVIRONMENT.findall(self.root):
+            if not os.environ.get(variable):
+                raise SourceMissing(
+                    f"dataset '{name}' needs the environment variable {variable}: "
+                    f"set it to the folder that holds\n{self.expected_layout(variable)}"
+                )
+        root = Path(_ENVIRONMENT.sub(lambda found: os.environ[found[1]], self.root)).expanduser()
+        if not root.is_dir() or not any(root.iterdir()):
+            state = "is empty" if root.is_dir() else "does not exist"
+            hint = f"\nmake it with: {self.prepare}" if self.prepare else ""
+            raise SourceMissing(
+                f"the folder of dataset '{name}', {root}, {state}; it must hold\n"
+                f"{self.expected_layout(str(root))}{hint}"
+            )
+        return root
+
+    def expected_layout(self, root: str) -> str:
+        """Gives the two path patterns below a root, for messages."""
+        return f"  {root}/{self.real}\n  {root}/{self.fake}"
+
+
+class DiffSettings(Settings):
+    """How the artifact mask is recovered; each policy reads the keys of its name."""
+
+    policy: Literal["calibrated", "top_fraction", "fixed", "ssim", "otsu"] = "calibrated"
+    low: float = Field(3.0, gt=0, description="calibrated: weak cut, in units of the noise")
+    high: float = Field(6.0, gt=0, description="calibrated: strong cut, in units of the noise")
+    min_area: float = Field(0.0004, ge=0, lt=1, description="smallest spot, share of the crop")
+    max_area: float = Field(0.70, gt=0, le=1, description="above this share, everything changed")
+    fraction: float = Field(0.05, gt=0, lt=1, description="top_fraction: share of pixels")
+    level: float = Field(10.0, gt=0, description="fixed: CIELAB difference")
+    dissimilarity: float = Field(0.4, gt=0, lt=1, description="ssim: 1 - SSIM")
+
+
+class LocaliseSettings(Settings):
+    """Costs of the region rule: gain = hit - `miss` x (concept - hit) - `entry` x crop area."""
+
+    miss: float = Field(0.35, ge=0)
+    entry: float = Field(0.0002, ge=0)
+
+
+class EvidenceSettings(Settings):
+    """What a change must reach to be reported."""
+
+    min_significance: float = Field(4.0, ge=0)
+    change: float = Field(1.0, ge=0, description="CIELAB units")
+    lightness: float = Field(2.0, ge=0, description="L* units")
+    colour: float = Field(2.0, ge=0, description="a*b* units")
+    sharpness: float = Field(0.20, ge=0, description="relative change")
+    texture: float = Field(0.20, ge=0, description="relative change")
+    seam: float = Field(2.0, ge=0, description="L* step across the border")
+    position: float = Field(0.02, ge=0, description="share of the distance between the eyes")
+    size: float = Field(0.06, ge=0, description="relative change of linear size")
+
+
+class Measure(Settings):
+    """Settings of the measure stage; their hash is part of each unit's identity."""
+
+    frames: int = Field(4, ge=1, description="evenly spaced frames of each pair")
+    crop_size: int = Field(512, ge=64, le=2048)
+    crop_margin: float = Field(1.7, ge=1.0, le=4.0, description="crop side / face height")
+    crop_quality: int = Field(95, ge=1, le=100, description="JPEG quality of stored crops")
+    landmarks: str = "mesh"
+    parser: str = "mesh"
+    min_face_score: float = Field(10.0, description="score of the face mesh")
+    max_registration_px: float = Field(6.0, gt=0)
+    diff: DiffSettings = DiffSettings()
+    localise: LocaliseSettings = LocaliseSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+
+
+class Explain(Settings):
+    """Settings of the explain stage."""
+
+    explainer: str = "evidence"
+    mllm: str = ""
+
+
+class Mllm(Settings):
+    """An OpenAI-compatible captioning server. The key itself stays in the environment."""
+
+    base_url: str
+    model: str
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: float = Field(120.0, gt=0)
+    retries: int = Field(2, ge=0)
+    temperature: float = Field(0.0, ge=0)
+    max_tokens: int = Field(1200, ge=16)
+    image_size: int = Field(512, ge=32, le=2048)
+
+    @field_validator("base_url")
+    @classmethod
+    def _http(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://", "${")):
+            raise ValueError("must start with http:// or https://")
+        return url
+
+
+class Manifest(Settings):
+    """The whole file."""
+
+    output: str = "out"
+    measure: Measure = Measure()
+    explain: Explain = Explain()
+    mllms: dict[str, Mllm] = {}
+    datasets: dict[str, Dataset] = Field(min_length=1)
+
+    def dataset(self, name: str) -> Dataset:
+        """Gives a dataset's block.
+
+        Raises:
+            UsageError: There is none of that name; the message lists those there are.
+        """
+        if name not in self.datasets:
+            raise UsageError(
+                f"no dataset '{name}' in the manifest{nearest(name, self.datasets)}; "
+                f"known: {', '.join(self.datasets)}"
+            )
+        return self.datasets[name]
+
+    def mllm(self, name: str) -> Mllm:
+        """Gives a captioning server's block; an empty name means the only or first one.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
+        if not name and self.mllms:
+            return next(iter(self.mllms.values()))
+        if name not in self.mllms:
+            raise UsageError(
+                f"no captioning server '{name}' under mllms:{nearest(name, self.mllms)}; "
+                f"known: {', '.join(self.mllms) or 'none'}"
+            )
+        return self.mllms[name]
+
+
+def load_manifest(path: Path = MANIFEST) -> Manifest:
+    """Reads and checks the manifest.
+
+    Raises:
+        ManifestError: The file is absent, is not YAML, or a key or value is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ManifestError(f"cannot read the manifest {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ManifestError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        raise ManifestError(_explain(error, path)) from error
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    """Turns pydantic's findings into one line a problem: where, what, remedy."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(problem["loc"][:-1])
+            hint = nearest(str(problem["loc"][-1]), known)
+            lines.append(f"unknown key '{where}'{hint}; known here: {', '.join(known)}")
+        elif problem["type"] == "missing":
+            lines.append(f"key '{where}' is missing")
+        else:
+            lines.append(f"'{where}': {problem['msg']} (found {problem['input']!r:.60})")
+    return f"{path} is wrong:\n" + "\n".join(f"  - {line}" for line in lines)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Gives the keys that the block at a location may hold."""
+    block: Any = Manifest
+    for part in location:
+        if isinstance(block, type) and issubclass(block, BaseModel):
+            block = block.model_fields[str(part)].annotation
+        else:  # a mapping of names to blocks
+            block = get_args(block)[1]
+    return list(block.model_fields) if isinstance(block, type) else []

@@ -1,0 +1,241 @@
+"""One face crop geometry for both sides of a pair, and how well the sides lie on each other.
+
+Frames of reference: landmarks of the finder are frame pixels; everything in a `CropPair` is crop
+pixels. The crop is a similarity of the frame: eyes level, the face in the middle.
+Source: ours; neighbours crop each side by its own detection, which shifts the sides apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fict.landmarks import Face, LandmarkBackend
+from schemas.errors import Rejected, RejectReason
+from schemas.manifest import Measure
+from sources.pairs import FramePair
+
+Image = NDArray[np.uint8]
+Points = NDArray[np.float32]
+
+FOREHEAD_TOP, CHIN = 10, 152
+RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
+MAX_OUTSIDE = 0.15
+"""Share of the face's mesh that may lie outside the frame."""
+MIN_TRACKED = 8
+"""Fewer tracked corners than this say nothing about the registration."""
+
+
+@dataclass(frozen=True)
+class CropPair:
+    """The two sides of one frame in crop pixels.
+
+    Attributes:
+        index: Frame index, from 0.
+        timestamp_s: Presentation time in seconds.
+        frame_size: Height and width of the video frame.
+        real: `(S, S, 3) uint8` RGB.
+        fake: `(S, S, 3) uint8` RGB, cut by the same `affine`.
+        valid: `(S, S) bool`, true where the crop lies inside the frame.
+        affine: `(2, 3) float64`, frame to crop pixels.
+        landmarks: `(478, 3) float32` of the real side, crop pixels.
+        face_score: Score of the face mesh.
+        faces_in_frame: Faces found in the real frame.
+        registration_px: Median shift of unchanged corners from real to fake, crop pixels.
+    """
+
+    index: int
+    timestamp_s: float
+    frame_size: tuple[int, int]
+    real: Image
+    fake: Image
+    valid: NDArray[np.bool_]
+    affine: NDArray[np.float64]
+    landmarks: Points
+    face_score: float
+    faces_in_frame: int
+    registration_px: float
+
+    @property
+    def eye_distance(self) -> float:
+        """Distance between the outer eye corners, in crop pixels."""
+        return float(
+            np.linalg.norm(self.landmarks[LEFT_EYE_OUTER] - self.landmarks[RIGHT_EYE_OUTER])
+        )
+
+    def face_mask(self, grow: float = 0.0) -> NDArray[np.bool_]:
+        """Gives the convex hull of the landmarks, grown by a share of the eye distance."""
+        mask = np.zeros(self.real.shape[:2], np.uint8)
+        cv2.fillConvexPoly(mask, hull(self.landmarks), 1)
+        if grow > 0:
+            side = 2 * round(grow * self.eye_distance) + 1
+            mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+        return np.asarray(mask, dtype=np.bool_)
+
+
+def crop_clip(
+    frames: Sequence[FramePair], finder: LandmarkBackend, settings: Measure
+) -> tuple[list[CropPair], dict[int, Rejected]]:
+    """Cuts the changed face out of every frame pair.
+
+    Args:
+        frames: Frame pairs of one pair of videos, in order.
+        finder: Landmark backend; it sees the real side only.
+        settings: Crop size and margin, face gate, registration limit.
+
+    Returns:
+        The crops, and for each frame index without one the reason.
+    """
+    crops: list[CropPair] = []
+    rejected: dict[int, Rejected] = {}
+    faces = [finder.detect(frame.real) for frame in frames]
+    for frame, found, face in zip(frames, faces, follow_changed_face(frames, faces), strict=True):
+        try:
+            crops.append(_crop(frame, face, len(found), settings))
+        except Rejected as rejection:
+            rejected[frame.index] = rejection
+    return crops, rejected
+
+
+def follow_changed_face(
+    frames: Sequence[FramePair], faces: Sequence[Sequence[Face]]
+) -> list[Face | None]:
+    """Chooses the face that was forged and follows it over the frames.
+
+    The face whose box changed most, against the rest of its frame, is the anchor; before and after
+    it the face nearest to the previous place is taken. A frame without a face gives `None`.
+    """
+    chosen: list[Face | None] = [None] * len(frames)
+    candidates = [
+        (_change(frame, face), position, number)
+        for position, frame in enumerate(frames)
+        for number, face in enumerate(faces[position])
+    ]
+    if not candidates:
+        return chosen
+    _, anchor, number = max(candidates)
+    for order in (range(anchor, len(frames)), range(anchor, -1, -1)):
+        last = faces[anchor][number]
+        for position in order:
+            if faces[position]:
+                last = min(faces[position], key=lambda face: _distance(face, last))
+                chosen[position] = last
+    return chosen
+
+
+def _change(frame: FramePair, face: Face) -> float:
+    """Mean difference inside a face's box relative to the whole frame's."""
+    difference = cv2.absdiff(frame.real, frame.fake)
+    left, top, right, bottom = np.maximum(face.box_xyxy, 0).astype(int)
+    inside = difference[top:bottom, left:right]
+    return float(inside.mean() / (difference.mean() + 0.5)) if inside.size else 0.0
+
+
+def _distance(one: Face, other: Face) -> float:
+    return float(np.linalg.norm(one.landmarks.mean(axis=0) - other.landmarks.mean(axis=0)))
+
+
+def _crop(frame: FramePair, face: Face | None, faces: int, settings: Measure) -> CropPair:
+    if face is None:
+        raise Rejected(RejectReason.NO_FACE, f"no face in frame {frame.index} of the real side")
+    if face.score < settings.min_face_score:
+        raise Rejected(
+            RejectReason.POOR_FACE,
+            f"face mesh score {face.score:.1f} in frame {frame.index} is below "
+            f"{settings.min_face_score:g}",
+        )
+    height, width = frame.real.shape[:2]
+    outside = share_outside(face.landmarks, height, width)
+    if outside > MAX_OUTSIDE:
+        raise Rejected(
+            RejectReason.FACE_LEFT_FRAME,
+            f"{outside:.0%} of the face lies outside frame {frame.index}",
+        )
+    size = settings.crop_size
+    affine = crop_affine(face.landmarks, size, settings.crop_margin)
+    real, fake = (warp(side, affine, size) for side in (frame.real, frame.fake))
+    landmarks = transform(face.landmarks, affine)
+    valid = warp(np.full((height, width), 255, np.uint8), affine, size) > 254
+    shift = registration(real, fake, landmarks)
+    if shift > settings.max_registration_px:
+        raise Rejected(
+            RejectReason.MISREGISTERED,
+            f"the sides of frame {frame.index} are {shift:.1f} crop pixels apart",
+        )
+    return CropPair(
+        index=frame.index, timestamp_s=frame.timestamp_s, frame_size=(height, width),
+        real=real, fake=fake, valid=valid, affine=affine, landmarks=landmarks,
+        face_score=face.score, faces_in_frame=faces, registration_px=shift,
+    )  # fmt: skip
+
+
+def share_outside(landmarks: Points, height: int, width: int) -> float:
+    """Gives the share of landmarks outside a frame."""
+    x, y = landmarks[:, 0], landmarks[:, 1]
+    return float(np.mean((x < 0) | (y < 0) | (x >= width) | (y >= height)))
+
+
+def crop_affine(landmarks: Points, size: int, margin: float) -> NDArray[np.float64]:
+    """Gives the similarity from frame to crop pixels.
+
+    Args:
+        landmarks: `(478, 3) float32`, frame pixels.
+        size: Side of the crop in pixels.
+        margin: Side of the crop in units of the face's height (forehead top to chin).
+
+    Returns:
+        `(2, 3) float64`: eyes level, the middle of the face in the middle of the crop.
+    """
+    across = (landmarks[LEFT_EYE_OUTER] - landmarks[RIGHT_EYE_OUTER])[:2].astype(np.float64)
+    along = across / np.linalg.norm(across)
+    turn = np.array([[along[0], along[1]], [-along[1], along[0]]])  # frame -> level
+    level = landmarks[:, :2].astype(np.float64) @ turn.T
+    low, high = level.min(axis=0), level.max(axis=0)
+    scale = size / (margin * (high[1] - low[1]))
+    shift = size / 2 - scale * (low + high) / 2
+    return np.hstack([scale * turn, shift[:, None]])
+
+
+def warp(image: Image, affine: NDArray[np.float64], size: int) -> Image:
+    """Cuts a crop by bilinear sampling; pixels outside the frame are 0."""
+    return np.asarray(cv2.warpAffine(image, affine, (size, size), flags=cv2.INTER_LINEAR))
+
+
+def transform(landmarks: Points, affine: NDArray[np.float64]) -> Points:
+    """Maps `(N, 3)` landmarks by a similarity; z is scaled with x and y."""
+    plane = landmarks[:, :2] @ affine[:, :2].T + affine[:, 2]
+    scale = np.hypot(affine[0, 0], affine[0, 1])
+    return np.column_stack([plane, landmarks[:, 2] * scale]).astype(np.float32)
+
+
+def hull(landmarks: Points) -> NDArray[np.int32]:
+    """Gives the convex hull of `(N, 3)` landmarks as `(K, 1, 2) int32` pixels."""
+    plane = np.ascontiguousarray(landmarks[:, :2])
+    return np.asarray(cv2.convexHull(plane), dtype=np.int32)
+
+
+def registration(real: Image, fake: Image, landmarks: Points) -> float:
+    """Measures how far the sides are apart where nothing should have changed.
+
+    Corners outside the face are followed from the real to the fake side (pyramidal Lucas-Kanade);
+    the length of their median shift is robust against whatever the forgery moved.
+
+    Returns:
+        Crop pixels; 0 where too few corners can be followed.
+    """
+    before, after = (cv2.cvtColor(side, cv2.COLOR_RGB2GRAY) for side in (real, fake))
+    around = np.full(before.shape, 255, np.uint8)
+    cv2.fillConvexPoly(around, hull(landmarks), 0)
+    corners: Any = cv2.goodFeaturesToTrack(before, 120, 0.01, 7, mask=around)
+    if corners is None or len(corners) < MIN_TRACKED:
+        return 0.0
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(21, 21))
+    shifts = (moved - corners).reshape(-1, 2)[status.ravel() == 1]
+    if len(shifts) < MIN_TRACKED:
+        return 0.0
+    return float(np.linalg.norm(np.median(shifts, axis=0)))
