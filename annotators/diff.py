@@ -160,7 +160,10 @@ def calibrated(
             np.logical_and.reduce([frame.reference for frame in frames]),
         )
         steady = _in_noise(typical)[0]
-    return [_hysteresis(np.maximum(_in_noise(frame)[0], steady), settings) for frame in frames]
+    return [
+        _clusters(np.maximum(_in_noise(frame)[0], steady), frame.reference, settings)
+        for frame in frames
+    ]
 
 
 def _in_noise(frame: Difference) -> tuple[Map, NoiseFloor]:
@@ -168,13 +171,25 @@ def _in_noise(frame: Difference) -> tuple[Map, NoiseFloor]:
     return floor.units(frame.size, frame.activity), floor
 
 
-def _hysteresis(units: Map, settings: DiffSettings) -> Score:
+def _clusters(units: Map, reference: Mask, settings: DiffSettings) -> Score:
+    """Cuts into clusters and keeps those that no cluster away from the face comes near.
+
+    A cluster's mass is what its pixels exceed the cut by, summed. The heaviest cluster that lies
+    wholly on the reference shows what noise alone can do in this frame (as cluster-mass tests do).
+    """
     def cut(factor: float) -> Mask:
-        _, labels = cv2.connectedComponents((units > factor * settings.low).astype(np.uint8))
-        strong = np.zeros(labels.max() + 1, dtype=bool)
-        strong[np.unique(labels[units > factor * settings.high])] = True
-        strong[0] = False
-        return np.asarray(strong[labels])
+        low = factor * settings.low
+        above = units > low
+        count, labels = cv2.connectedComponents(above.astype(np.uint8))
+        flat = labels.ravel()
+        mass = np.bincount(flat, np.maximum(units - low, 0).ravel(), count)
+        peak = np.zeros(count, np.float32)
+        np.maximum.at(peak, flat[above.ravel()], units[above])
+        on_face = np.bincount(flat, ~reference.ravel(), count) > 0
+        on_face[0] = False
+        noise = mass[1:][~on_face[1:]].max(initial=0.0)
+        keep = on_face & (peak > factor * settings.high) & (mass > settings.mass * noise)
+        return np.asarray(keep[labels])
 
     return Score(cut, settings.low)
 

@@ -19,7 +19,11 @@ import cv2
 import numpy as np
 import openai
 from numpy.typing import NDArray
-from openai.types.chat import ChatCompletionContentPartParam
+from openai.types.chat import (
+    ChatCompletionContentPartImageParam,
+    ChatCompletionContentPartParam,
+    ChatCompletionContentPartTextParam,
+)
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from annotators.explain import PROMPTS, NoAnswer, Said, Statement
@@ -125,15 +129,13 @@ class MllmExplainer:
         pictures = [_decode(frame.real.bytes), _decode(frame.fake.bytes)]
         pictures.append(outlined(pictures[1], frame))
         return [
-            {"type": "text", "text": fill(self.prompt, frame)},
-            *(
-                ChatCompletionContentPartParam(
-                    type="image_url",
-                    image_url={"url": _data_url(picture, self.settings.image_size)},
-                )
-                for picture in pictures
-            ),
+            ChatCompletionContentPartTextParam(type="text", text=fill(self.prompt, frame)),
+            *(self._image(picture) for picture in pictures),
         ]
+
+    def _image(self, picture: NDArray[np.uint8]) -> ChatCompletionContentPartImageParam:
+        url = _data_url(picture, self.settings.image_size)
+        return ChatCompletionContentPartImageParam(type="image_url", image_url={"url": url})
 
 
 def fill(prompt: str, frame: MeasuredFrame) -> str:

@@ -17,19 +17,20 @@ from sources.crop import CropPair
 
 Map = NDArray[np.float32]
 
-BLUR_SIGMA = 1.5
+BLUR_SIGMA = 0.8
 """Blur of the signed difference in pixels of a 512-pixel crop: averages codec noise out."""
 LEAST_NOISE = 0.35
 """CIELAB units: below this, 8-bit rounding decides, not the codec."""
 KEEP_OFF = 0.12
 """The reference starts this share of the eye distance outside the face."""
+CODED_ALIKE = 0.05
+"""CIELAB units: a pixel below this was coded the same on both sides and shows no noise."""
 BINS = 8
 LEAST_REFERENCE = 500
 """Fewer reference pixels than this cannot carry a noise floor."""
-SIGMA_AT = 0.9
-"""The noise is read off at this quantile of the reference ..."""
-SIGMA_IS = 2.5
-"""... where a difference of three independent normal channels has this many sigmas."""
+SIGMAS = {0.9: 2.50, 0.99: 3.37}
+"""Quantiles at which the noise is read off, and how many sigmas a difference of three independent
+normal channels has there; the larger result counts, so that heavy tails raise the floor."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Difference:
     Attributes:
         signed: `(S, S, 3) float32`, fake minus real in CIELAB, blurred.
         size: `(S, S) float32`, its length: a perceptual difference (CIE76).
-        activity: `(S, S) float32`, local contrast of the real side in L*.
+        activity: `(S, S) float32`, local contrast of the real side, CIELAB units.
         reference: `(S, S) bool`, pixels around the face, inside the frame.
     """
 
@@ -59,9 +60,8 @@ def difference(crop: CropPair) -> Difference:
     real, fake = to_lab(crop.real), to_lab(crop.fake)
     sigma = BLUR_SIGMA * crop.real.shape[0] / 512
     signed = cv2.GaussianBlur(fake - real, (0, 0), sigma)
-    lightness = real[..., 0]
-    mean = cv2.blur(lightness, (9, 9))
-    contrast = cv2.blur(lightness * lightness, (9, 9)) - mean * mean
+    mean = cv2.blur(real, (9, 9))
+    contrast = (cv2.blur(real * real, (9, 9)) - mean * mean).sum(axis=2)
     return Difference(
         signed=signed,
         size=_length(signed),
@@ -108,12 +108,16 @@ class NoiseFloor:
 def fit_noise(size: Map, activity: Map, reference: NDArray[np.bool_]) -> NoiseFloor:
     """Fits the noise floor on the reference pixels.
 
+    Where both sides come from one encoder and differ little, it codes most blocks alike; those say
+    nothing of what it does to a block near a change, so only pixels that differ at all count.
+
     Args:
         size: `(S, S)` length of the difference.
         activity: `(S, S)` local contrast.
         reference: `(S, S) bool`; with too few pixels the least noise is assumed.
     """
-    values, contrast = size[reference], activity[reference]
+    noisy = reference & (size > CODED_ALIKE)
+    values, contrast = size[noisy], activity[noisy]
     if values.size < LEAST_REFERENCE:
         return NoiseFloor(np.array([0.0, 1.0]), np.full(2, LEAST_NOISE), 0.0)
     edges = np.quantile(contrast, np.linspace(0, 1, BINS + 1))
@@ -123,6 +127,7 @@ def fit_noise(size: Map, activity: Map, reference: NDArray[np.bool_]) -> NoiseFl
         inside = values[which == number]
         if inside.size:
             centres.append((edges[number] + edges[number + 1]) / 2)
-            sigmas.append(max(LEAST_NOISE, float(np.quantile(inside, SIGMA_AT)) / SIGMA_IS))
+            read = (np.quantile(inside, at) / is_ for at, is_ in SIGMAS.items())
+            sigmas.append(max(LEAST_NOISE, *map(float, read)))
     rising = np.maximum.accumulate(sigmas)
     return NoiseFloor(np.array(centres), rising, float(np.median(values)))

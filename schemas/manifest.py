@@ -97,8 +97,9 @@ class DiffSettings(Settings):
     """How the artifact mask is recovered; each policy reads the keys of its name."""
 
     policy: Literal["calibrated", "top_fraction", "fixed", "ssim", "otsu"] = "calibrated"
-    low: float = Field(3.0, gt=0, description="calibrated: weak cut, in units of the noise")
-    high: float = Field(6.0, gt=0, description="calibrated: strong cut, in units of the noise")
+    low: float = Field(2.5, gt=0, description="calibrated: weak cut, in units of the noise")
+    high: float = Field(7.0, gt=0, description="calibrated: strong cut, in units of the noise")
+    mass: float = Field(1.5, ge=0, description="calibrated: least weight over the noise's heaviest")
     min_area: float = Field(0.0004, ge=0, lt=1, description="smallest spot, share of the crop")
     max_area: float = Field(0.70, gt=0, le=1, description="above this share, everything changed")
     fraction: float = Field(0.05, gt=0, lt=1, description="top_fraction: share of pixels")
@@ -109,8 +110,8 @@ class DiffSettings(Settings):
 class LocaliseSettings(Settings):
     """Costs of the region rule: gain = hit - `miss` x (concept - hit) - `entry` x crop area."""
 
-    miss: float = Field(0.35, ge=0)
-    entry: float = Field(0.0002, ge=0)
+    miss: float = Field(0.4, ge=0)
+    entry: float = Field(0.001, ge=0)
 
 
 class EvidenceSettings(Settings):
