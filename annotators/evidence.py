@@ -110,6 +110,8 @@ class Gauge:
             return float(after[where].sum() / max(float(before[where].sum()), 1e-6) - 1)
         if probe in (VERTICAL, HORIZONTAL, SIZE) and not self._moved(where):
             return float("nan")
+        if probe is SIZE:
+            return self._growth(where)
         return float(self._maps[probe][where].mean())
 
     def null(self, probe: Probe, pixels: int) -> float:
@@ -129,6 +131,8 @@ class Gauge:
         if probe in (SHARPNESS, TEXTURE):
             before, after = (cv2.blur(energy, (side, side)) for energy in self._energy[probe.kind])
             values = after[whole] / np.maximum(before[whole], 1e-6) - 1
+        elif probe is SIZE:
+            values = self._growth_of_windows(side)[whole]
         else:
             values = cv2.blur(self._maps[probe], (side, side))[whole]
         return float(1.4826 * np.median(np.abs(values)))
@@ -137,10 +141,6 @@ class Gauge:
     def _maps(self) -> dict[Probe, Map]:
         distance = self.crop.eye_distance
         along, across = self._flow[..., 0] / distance, self._flow[..., 1] / distance
-        growth = (
-            cv2.Sobel(self._flow[..., 0], cv2.CV_32F, 1, 0, ksize=5, scale=1 / 128)
-            + cv2.Sobel(self._flow[..., 1], cv2.CV_32F, 0, 1, ksize=5, scale=1 / 128)
-        ) / 2
         length = np.sqrt(np.einsum("ijk,ijk->ij", self.signed, self.signed))
         return {
             CHANGE: length - np.median(length[self.unchanged] if self.unchanged.any() else 0.0),
@@ -149,7 +149,6 @@ class Gauge:
             YELLOW_BLUE: self.signed[..., 2].copy(),
             VERTICAL: across,
             HORIZONTAL: along,  # the subject's left is on the picture's right
-            SIZE: np.asarray(growth),
         }
 
     @functools.cached_property
@@ -183,6 +182,34 @@ class Gauge:
     def _moved(self, where: Mask) -> bool:
         before = float(np.abs(self.signed[where]).sum())
         return before > 0 and float(self._undone[where].sum()) < FLOW_EXPLAINS * before
+
+    def _growth(self, where: Mask) -> float:
+        """Gives the relative growth of a region: the scale that fits its movement best.
+
+        Each connected part grows about its own middle. (The mean divergence would be nothing:
+        it adds up to zero over any movement that dies out within the region.)
+        """
+        _, parts = cv2.connectedComponents(where.astype(np.uint8))
+        rows, columns = np.nonzero(where)
+        part = parts[rows, columns]
+        pixels = np.maximum(np.bincount(part), 1)
+        outward = np.zeros(len(part))
+        spread = np.zeros(len(part))
+        for place, flow in ((columns, self._flow[..., 0]), (rows, self._flow[..., 1])):
+            middle = np.bincount(part, place) / pixels
+            away = place - middle[part]
+            outward += away * flow[rows, columns]
+            spread += away * away
+        return float(outward.sum() / max(spread.sum(), 1e-6))
+
+    def _growth_of_windows(self, side: int) -> Map:
+        """Gives the growth of the square window around each pixel."""
+        ramp = np.arange(side, dtype=np.float32) - side // 2
+        box = np.ones(side, np.float32)
+        outward = cv2.sepFilter2D(self._flow[..., 0], cv2.CV_32F, ramp, box) + cv2.sepFilter2D(
+            self._flow[..., 1], cv2.CV_32F, box, ramp
+        )
+        return np.asarray(outward / (2 * side * float(ramp @ ramp)))
 
     @functools.cached_property
     def _step(self) -> Map:

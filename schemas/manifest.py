@@ -125,7 +125,7 @@ class EvidenceSettings(Settings):
     texture: float = Field(0.20, ge=0, description="relative change")
     seam: float = Field(2.0, ge=0, description="L* step across the border")
     position: float = Field(0.02, ge=0, description="share of the distance between the eyes")
-    size: float = Field(0.06, ge=0, description="relative change of linear size")
+    size: float = Field(0.04, ge=0, description="relative change of linear size")
 
 
 class Measure(Settings):

@@ -79,6 +79,34 @@ def test_a_movement_is_told_from_the_subjects_view(edited, where, shift, directi
     assert (EvidenceKind.POSITION, direction) in significant
 
 
+def bulge(centre, radius, strength):
+    """Enlarges what lies around a centre; the movement dies out at the radius."""
+
+    def change(image):
+        rows, columns = np.mgrid[0 : image.shape[0], 0 : image.shape[1]].astype(np.float32)
+        x, y = columns - centre[0], rows - centre[1]
+        fade = np.clip(1 - np.hypot(x, y) / radius, 0, 1)
+        factor = 1 - strength * fade
+        back = np.dstack([centre[0] + x * factor, centre[1] + y * factor]).astype(np.float32)
+        return cv2.remap(image, back, None, cv2.INTER_LINEAR)
+
+    return change
+
+
+@pytest.mark.parametrize(("strength", "direction"), [(0.25, "larger"), (-0.25, "smaller")])
+@pytest.mark.parametrize("region", ["left eye", "nose"])
+def test_growth_is_told_though_it_dies_out_within_the_region(
+    edited, where, region, strength, direction
+):
+    rows, columns = np.nonzero(where(region))
+    centre, radius = (columns.mean(), rows.mean()), 0.75 * np.ptp(columns)
+    whole = np.hypot(*(np.indices(where(region).shape)[::-1] - np.array(centre)[:, None, None]))
+    mask = whole < radius
+    pair = edited(mask, bulge(centre, radius, strength), 0.7)
+    significant, _ = found(pair, mask)
+    assert (EvidenceKind.SIZE, direction) in significant
+
+
 def test_the_effect_has_the_size_of_the_change(edited, where):
     mask = where("forehead")
     _, evidence = found(edited(mask, shift_lab(lightness=8), 0.7), mask)
