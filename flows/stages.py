@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from annotators.explain import Explainer
-from annotators.pipeline import Measurer, PairJob, explain_frame, reject
+from annotators.pipeline import Measurer, PairJob, backends, explain_frame, reject
 from fict.tree import load_tree
 from flows.run import PlannedPair, Progress, Run
 from flows.units import code_version, file_hash, unit_id, write_text
@@ -52,6 +52,7 @@ def plan(run: Run) -> list[PlannedPair]:
             f"no explainer '{explainer}'{nearest(explainer, EXPLAINERS)}; "
             f"known: {', '.join(EXPLAINERS)}"
         )
+    backends(run.manifest.measure)
     root = dataset.folder(run.name)
     check_output(run.output)
     pairs, missing = find_pairs(run.name, dataset, root)

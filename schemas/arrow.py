@@ -1,6 +1,8 @@
 """The explicit Arrow schema of each record, derived from the record's own types.
 
-Nothing is inferred from data: an empty table, a table of nulls and a full one have one schema.
+Nothing is inferred from data: an empty table, a table of nulls and a full one have one schema. All
+fields are nullable in Arrow, since Hugging Face `datasets` takes its feature types only for such;
+that a value is there is the record's check.
 """
 
 from __future__ import annotations
@@ -41,15 +43,10 @@ def _fields(record: type[BaseModel]) -> list[pa.Field]:
         pa.field(
             name,
             arrow_type(info.annotation),
-            nullable=_is_optional(info.annotation),
             metadata={"description": info.description or ""},
         )
         for name, info in record.model_fields.items()
     ]
-
-
-def _is_optional(annotation: Any) -> bool:
-    return type(None) in get_args(annotation)
 
 
 def arrow_type(annotation: Any) -> pa.DataType:
@@ -67,7 +64,7 @@ def arrow_type(annotation: Any) -> pa.DataType:
         return arrow_type(inner[0])
     if origin is tuple:
         item = get_args(annotation)[0]
-        return pa.list_(pa.field("item", arrow_type(item), nullable=False))
+        return pa.list_(arrow_type(item))
     if origin is Literal:
         return pa.string()
     if isinstance(annotation, type):

@@ -33,11 +33,11 @@ def test_round_trip_gives_the_records_back(rows):
     assert from_table(to_table(rows, Reject), Reject) == rows
 
 
-def test_only_optional_fields_are_nullable():
+def test_types_are_the_explicit_ones():
     schema = arrow_schema(AnnotatedFrame)
-    nullable = {field.name for field in schema if field.nullable}
-    assert nullable == {"fallback_reason", "model", "prompt_hash"}
     assert schema.field("frame_index").type == pa.int32()
+    assert schema.field("timestamp_s").type == pa.float64()
+    assert schema.field("real").type == pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
 
 def test_labels_are_strings():

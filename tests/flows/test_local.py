@@ -1,0 +1,373 @@
+"""The whole job on real encoded video: shards, rejects, resuming, bad input."""
+
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+from pycocotools import mask as coco
+
+from flows import stages
+from flows.local import annotate_dataset
+from flows.run import make_run
+from schemas.errors import OutputError, RejectReason, SourceMissing, UsageError
+from schemas.records import AnnotatedFrame, Reject
+from schemas.shards import read_metadata, read_records
+from sources.forge import read_truth
+from sources.video import write_video
+from tests.conftest import LEVELS, METHODS, silent
+from tests.scripted_server import ScriptedServer, true_claims
+
+
+def shards_of(run):
+    return sorted(run.shards.glob("*.parquet"))
+
+
+def rows_of(run):
+    return read_records(shards_of(run), AnnotatedFrame)
+
+
+def rejects_of(run):
+    return read_records(run.rejects_path, Reject)
+
+
+def all_bytes(run):
+    return {path.name: path.read_bytes() for path in [*shards_of(run), run.rejects_path]}
+
+
+def test_every_frame_is_a_row_or_a_reject(annotated):
+    run, summary = annotated
+    wanted = 2 * len(METHODS) * len(LEVELS) * 3  # faces x methods x levels x frames
+    ids = [row.id for row in rows_of(run)] + [one.id for one in rejects_of(run)]
+    assert len(ids) == len(set(ids)) == wanted
+    assert summary.frames.total() + summary.rejects.total() == wanted
+
+
+def test_an_unforged_pair_is_rejected_and_not_annotated(annotated):
+    run, _ = annotated
+    assert {row.method for row in rows_of(run)} <= {"LipRecolour", "SkinSmoothing"}
+    reasons = Counter(one.reason for one in rejects_of(run) if one.method == "Unforged")
+    assert reasons == {"no_artifact": 2 * len(LEVELS) * 3}
+
+
+def test_recoloured_lips_are_found_where_they_are_and_called_so(annotated):
+    """Against the forge's own truth: place, region and colour."""
+    run, _ = annotated
+    root = run.manifest.dataset("toy").folder("toy")
+    truth = {(t.method, t.pair, t.frame_index): t for t in read_truth(root)}
+    rows = [r for r in rows_of(run) if r.method == "LipRecolour" and r.compression == "c23"]
+    assert len(rows) == 6
+    for row in rows:
+        known = truth[row.method, row.pair, row.frame_index]
+        mouth = {"mouth", "lips", "upper lip", "lower lip"}
+        assert row.regions[0].name in mouth
+        said = {(c.kind, c.direction) for c in row.claims if c.category_id == row.regions[0].category_id}
+        assert said & set(zip(known.kinds, known.directions, strict=True))
+        # the truth's box, moved into the crop, meets the recovered mask
+        changed = coco.decode({"size": known.segmentation.size, "counts": known.segmentation.counts})
+        y, x = np.argwhere(changed).mean(axis=0)
+        affine = np.array(row.affine).reshape(2, 3)
+        middle = affine @ [x, y, 1]
+        left, top, width, height = row.artifact.bbox
+        assert left <= middle[0] <= left + width
+        assert top <= middle[1] <= top + height
+
+
+def test_masks_decode_with_pycocotools_to_their_size_and_area(annotated):
+    run, _ = annotated
+    for row in rows_of(run):
+        stored = [(row.artifact.segmentation, row.artifact.area)]
+        stored += [(r.segmentation, r.area) for r in row.regions]
+        stored += [(r.concept_segmentation, r.concept_area) for r in row.regions]
+        for segmentation, area in stored:
+            decoded = coco.decode({"size": segmentation.size, "counts": segmentation.counts})
+            assert decoded.shape == (512, 512)
+            assert decoded.sum() == area
+        for question in row.questions:
+            for mask in question.masks:
+                assert coco.decode({"size": mask.size, "counts": mask.counts}).shape == (512, 512)
+
+
+def test_regions_do_not_overlap_and_lie_in_the_mask(annotated):
+    run, _ = annotated
+    for row in rows_of(run):
+        union = np.zeros((512, 512), int)
+        for region in row.regions:
+            union += coco.decode(region.segmentation.model_dump())
+        artifact = coco.decode(row.artifact.segmentation.model_dump())
+        assert union.max() == 1
+        assert not (union & ~artifact.astype(bool)).any()
+
+
+def test_the_metadata_lists_fict(annotated):
+    run, _ = annotated
+    facts = read_metadata(shards_of(run)[0])
+    atomic = [c for c in facts["fict"]["categories"] if c["atomic"]]
+    assert len(atomic) == 112
+    names = {c["name"] for c in facts["fict"]["categories"]}
+    assert {c["supercategory"] for c in facts["fict"]["categories"]} - {""} <= names
+    assert facts["dataset"] == "toy"
+
+
+def test_other_tools_open_a_shard_without_our_code(annotated, tmp_path):
+    run, summary = annotated
+    paths = [str(path) for path in shards_of(run)]
+    count = duckdb.sql(f"select count(*) from read_parquet({paths})").fetchall()
+    assert count == [(summary.frames.total(),)]
+    asked = duckdb.sql(
+        f"select distinct q.image from (select unnest(questions) q from read_parquet({paths}))"
+    ).fetchall()
+    assert sorted(asked) == [("fake",), ("real",)]
+    frame = pq.read_table(paths[0]).to_pandas()
+    assert len(frame) == summary.frames.total()
+    dataset = load_dataset("parquet", data_files=paths, split="train", cache_dir=str(tmp_path))
+    assert dataset[0]["real"].size == (512, 512)
+    assert dataset[0]["id"] == frame["id"][0]
+
+
+def test_a_second_run_does_nothing_and_changes_no_byte(annotated):
+    run, summary = annotated
+    before = all_bytes(run)
+    again, done = annotate_dataset(run, silent)
+    assert done == 0
+    assert again == summary
+    assert all_bytes(run) == before
+
+
+def test_another_folder_and_two_processes_give_the_same_bytes(annotated, tmp_path, write_manifest):
+    run, _ = annotated
+    other = make_run("toy", write_manifest(tmp_path), workers=2)
+    annotate_dataset(other, silent)
+    assert all_bytes(other) == all_bytes(run)
+
+
+def test_an_interrupted_run_goes_on(annotated, tmp_path, write_manifest):
+    whole, _ = annotated
+    run = make_run("toy", write_manifest(tmp_path), workers=1)
+
+    def interrupt(stage, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate_dataset(run, interrupt)
+    finished = len(list(run.measured.folder.glob("*.json")))
+    assert 2 <= finished < 12
+    _, done = annotate_dataset(run, silent)
+    assert done == 24 - finished
+    assert all_bytes(run) == all_bytes(whole)
+
+
+def test_a_changed_setting_measures_again_and_a_changed_explainer_does_not(
+    annotated, tmp_path, write_manifest
+):
+    whole, _ = annotated
+    shutil.copytree(whole.output.parent, tmp_path / "out")
+    with ScriptedServer(true_claims) as server:
+        path = write_manifest(tmp_path, mllms__local__base_url=server.url)
+        asked = make_run("toy", path, explainer="mllm", limit=2, workers=1)
+        stages.plan(asked)
+        assert stages.measure(asked, silent) == 0
+        assert stages.explain(asked, silent) == 2
+    changed = make_run("toy", write_manifest(tmp_path, measure__frames=2), limit=1, workers=1)
+    stages.plan(changed)
+    assert stages.measure(changed, silent) == 1
+
+
+# ---- the captioning explainer ---------------------------------------------------------------------
+
+
+def test_claims_of_a_captioning_model_land_in_the_shards(tmp_path, write_manifest):
+    with ScriptedServer(true_claims) as server:
+        path = write_manifest(tmp_path, mllms__local__base_url=server.url, mllms__local__retries=0)
+        run = make_run("toy", path, explainer="mllm", workers=1, limit=2)
+        summary, _ = annotate_dataset(run, silent)
+        asked = len(server.requests)
+        annotate_dataset(run, silent)
+        assert len(server.requests) == asked == summary.frames.total()
+    for row in rows_of(run):
+        assert (row.explainer, row.model) == ("mllm", "default")
+        assert all("I can see that" in claim.sentence for claim in row.claims)
+        assert row.claims_supported == len(row.claims)
+
+
+def test_a_nonsense_answer_falls_back_with_its_reason(tmp_path, write_manifest):
+    with ScriptedServer(lambda request: "blorp") as server:
+        path = write_manifest(tmp_path, mllms__local__base_url=server.url, mllms__local__retries=0)
+        run = make_run("toy", path, explainer="mllm", workers=1, limit=1)
+        summary, _ = annotate_dataset(run, silent)
+    assert summary.fallbacks == {"invalid_answer": 3}
+    assert {row.explainer for row in rows_of(run)} == {"evidence"}
+
+
+def test_a_server_that_was_down_is_asked_again(tmp_path, write_manifest):
+    path = write_manifest(
+        tmp_path, mllms__local__base_url="http://127.0.0.1:9/v1", mllms__local__retries=0
+    )
+    run = make_run("toy", path, explainer="mllm", workers=1, limit=1)
+    summary, _ = annotate_dataset(run, silent)
+    assert summary.fallbacks == {"server_error": 3}
+    _, done = annotate_dataset(run, silent)
+    assert done == 1
+
+
+# ---- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(source: Path, tmp_path: Path) -> Path:
+    """A copy of the small dataset, one video of each kind of damage."""
+    copy = tmp_path / "source"
+    shutil.copytree(source, copy)
+    (copy / "original_sequences/youtube/c40/videos/000.mp4").unlink()
+    videos = copy / "manipulated_sequences/LipRecolour/c23/videos"
+    whole = (videos / "000_001.mp4").read_bytes()
+    (videos / "000_001.mp4").write_bytes(whole[: len(whole) // 2])
+    grey = [np.full((480, 640, 3), 90, np.uint8)] * 6
+    write_video(videos / "001_000.mp4", [f[:240, :320] for f in grey], 25, 23)
+    videos = copy / "manipulated_sequences/SkinSmoothing/c23/videos"
+    write_video(videos / "000_001.mp4", grey, 10, 23)
+    (videos / "001_000.mp4").write_bytes(b"")
+    return copy
+
+
+def test_damaged_videos_become_rejects_and_the_run_goes_on(damaged, tmp_path, write_manifest):
+    path = write_manifest(tmp_path, datasets__toy__root=str(damaged))
+    run = make_run("toy", path, workers=1)
+    summary, _ = annotate_dataset(run, silent)
+    reasons = {
+        (one.method, one.compression, one.pair): one.reason
+        for one in rejects_of(run)
+        if one.frame_index is None
+    }
+    assert reasons == {
+        ("LipRecolour", "c23", "000_001"): "unreadable_video",
+        ("LipRecolour", "c23", "001_000"): "size_mismatch",
+        ("SkinSmoothing", "c23", "000_001"): "frame_rate_mismatch",
+        ("SkinSmoothing", "c23", "001_000"): "unreadable_video",
+        ("LipRecolour", "c40", "000_001"): "missing_partner",
+        ("SkinSmoothing", "c40", "000_001"): "missing_partner",
+        ("Unforged", "c40", "000_001"): "missing_partner",
+    }
+    assert set(summary.rejects) <= set(RejectReason)
+    assert summary.frames["LipRecolour", "c40"] == 3
+
+
+def test_videos_without_a_face_become_rejects(source, tmp_path, write_manifest):
+    copy = tmp_path / "source"
+    shutil.copytree(source, copy)
+    noise = np.random.default_rng(0).integers(0, 255, (5, 480, 640, 3), np.uint8)
+    for folder in ("original_sequences/youtube/c23/videos/000.mp4",
+                   "manipulated_sequences/LipRecolour/c23/videos/000_001.mp4"):  # fmt: skip
+        write_video(copy / folder, noise, 25, 23)
+    run = make_run("toy", write_manifest(tmp_path, datasets__toy__root=str(copy)), workers=1)
+    annotate_dataset(run, silent)
+    found = [one for one in rejects_of(run) if one.pair == "000_001" and one.compression == "c23"]
+    found = [one for one in found if one.method == "LipRecolour"]
+    assert [one.reason for one in found] == ["no_face"] * 3
+    assert "no face in frame" in found[0].detail
+
+
+def test_an_unwritable_output_is_one_error(tmp_path, write_manifest):
+    (tmp_path / "blocked").write_text("a file, no folder")
+    run = make_run("toy", write_manifest(tmp_path, output=str(tmp_path / "blocked")))
+    with pytest.raises(OutputError, match="cannot write"):
+        annotate_dataset(run, silent)
+
+
+def test_a_full_disk_is_one_error_and_the_rerun_completes(
+    annotated, tmp_path, write_manifest, monkeypatch
+):
+    run = make_run("toy", write_manifest(tmp_path), workers=1, limit=2)
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
+        with pytest.raises(OutputError, match="0 MiB are free"):
+            annotate_dataset(run, silent)
+    summary, _ = annotate_dataset(run, silent)
+    assert summary.pairs == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(tmp_path, write_manifest):
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = os.system(f"mount -t tmpfs -o size=65m tmpfs {small} 2>/dev/null")  # noqa: S605
+    if mounted != 0:
+        pytest.skip("no small disk can be mounted here")
+    try:
+        run = make_run("toy", write_manifest(tmp_path, output=str(small)), workers=1)
+        run.output.mkdir(parents=True)
+        (run.output / "ballast").write_bytes(bytes(1_000_000))
+        full = write_manifest(tmp_path, output=str(small))
+        run = make_run("toy", full, workers=1)
+
+        def fill(stage, done, total):
+            if stage == "measure" and done == 1:
+                free = shutil.disk_usage(small).free
+                (small / "more").write_bytes(bytes(free - 4096))
+
+        (run.output / "ballast").unlink()
+        with pytest.raises(OutputError, match="No space left"):
+            annotate_dataset(run, fill)
+        (small / "more").unlink()
+        summary, _ = annotate_dataset(run, silent)
+        assert summary.frames.total() + summary.rejects.total() == 36
+    finally:
+        os.system(f"umount {small}")  # noqa: S605
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"explain__explainer": "oracle"}, UsageError, "no explainer 'oracle'.*evidence, mllm"),
+        ({"measure__landmarks": "meshh"}, UsageError, "did you mean 'mesh'"),
+        ({"measure__parser": "none"}, UsageError, "no backend 'none'"),
+        ({"datasets__toy__root": "/nowhere"}, SourceMissing, "does not exist"),
+    ],
+)
+def test_wrong_names_stop_before_the_work(tmp_path, write_manifest, change, error, message):
+    run = make_run("toy", write_manifest(tmp_path, **change), workers=1)
+    with pytest.raises(error, match=message):
+        annotate_dataset(run, silent)
+
+
+def test_an_empty_dataset_names_the_layout(tmp_path, write_manifest):
+    (tmp_path / "empty" / "x").mkdir(parents=True)
+    run = make_run("toy", write_manifest(tmp_path, datasets__toy__root=str(tmp_path / "empty")))
+    with pytest.raises(SourceMissing, match=r"manipulated_sequences/\{method\}"):
+        annotate_dataset(run, silent)
+
+
+def test_a_bug_is_a_reject_and_is_tried_again(tmp_path, write_manifest, monkeypatch):
+    run = make_run("toy", write_manifest(tmp_path), workers=1, limit=1)
+    stages.plan(run)
+    stages.measure(run, silent)
+
+    def bug(*arguments):
+        raise ZeroDivisionError("planted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "explain_frame", bug)
+        stages.explain(run, silent)
+    [unit] = [pair.explain_unit for pair in stages.read_plan(run)]
+    rejects = run.explained.rejects([unit])
+    assert {one.reason for one in rejects} == {"internal_error"}
+    assert "ZeroDivisionError: planted" in rejects[0].detail
+    assert stages.explain(run, silent) == 1
+    assert len(run.explained.rows([unit])) == 3
+
+
+def test_the_plan_is_written_down(annotated):
+    run, summary = annotated
+    planned = stages.read_plan(run)
+    assert len(planned) == summary.pairs == 12
+    assert len({pair.explain_unit for pair in planned}) == 12
+    stamp = json.loads((run.output / "annotations.json").read_text())
+    assert sum(count for *_, count in stamp["frames"]) == summary.frames.total()
