@@ -111,7 +111,7 @@ def _conclude(
 def _confidence(raw: Mask, mask: Mask, reference: Mask) -> float:
     """Gives the share of the mask beyond what the cut marks on the reference by chance."""
     chance = float(raw[reference].mean()) if reference.any() else 0.0
-    return float(np.clip(1 - chance * mask.size / max(np.count_nonzero(mask), 1), 0, 1))
+    return float(np.clip(1 - chance * mask.size / max(int(np.count_nonzero(mask)), 1), 0, 1))
 
 
 def clean(mask: Mask, least: float) -> Mask:
@@ -177,6 +177,7 @@ def _clusters(units: Map, reference: Mask, settings: DiffSettings) -> Score:
     A cluster's mass is what its pixels exceed the cut by, summed. The heaviest cluster that lies
     wholly on the reference shows what noise alone can do in this frame (as cluster-mass tests do).
     """
+
     def cut(factor: float) -> Mask:
         low = factor * settings.low
         above = units > low

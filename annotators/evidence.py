@@ -126,7 +126,9 @@ class Gauge:
     def _spread(self, probe: Probe, side: int) -> float:
         if probe is SEAM:
             values = np.abs(self._step)[self.unchanged]
-            return float(values.std(dtype=np.float64) / np.sqrt(side)) if values.size else float("inf")
+            return (
+                float(values.std(dtype=np.float64) / np.sqrt(side)) if values.size else float("inf")
+            )
         whole = cv2.erode(self.unchanged.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
         if np.count_nonzero(whole) < LEAST_WINDOWS:
             return float("inf")
@@ -161,14 +163,17 @@ class Gauge:
             (EvidenceKind.SHARPNESS, 1.5, 4.0),
             (EvidenceKind.TEXTURE, 0.0, 1.5),
         ):
-            pairs[kind] = (_band(self.real[..., 0], fine, coarse), _band(self.fake[..., 0], fine, coarse))
+            pairs[kind] = (
+                _band(self.real[..., 0], fine, coarse),
+                _band(self.fake[..., 0], fine, coarse),
+            )
         return pairs
 
     @functools.cached_property
     def _flow(self) -> Map:
         """`(S, S, 2)` movement from the real to the fake side, crop pixels, x then y."""
         real, fake = (cv2.cvtColor(s, cv2.COLOR_RGB2GRAY) for s in (self.crop.real, self.crop.fake))
-        finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         return np.asarray(finder.calc(real, fake, None))
 
     @functools.cached_property
@@ -235,7 +240,7 @@ def _sum(values: Map, where: Mask) -> float:
 
 
 def _mean(values: Map, where: Mask) -> float:
-    return _sum(values, where) / max(np.count_nonzero(where), 1)
+    return _sum(values, where) / max(int(np.count_nonzero(where)), 1)
 
 
 def _band(lightness: Map, fine: float, coarse: float) -> Map:

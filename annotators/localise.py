@@ -6,7 +6,7 @@ For a concept n with pixels R_n and the artifact mask M,
 
 and the answer is the set of concepts, none below another, whose gains add up to the most. Going up
 from the leaves, a concept is taken whole exactly where its own gain exceeds the best of what lies
-below it. Source: ours; it replaces the paper's atomic-to-parent promotion (sec. 3).
+below it. Source: ours; it replaces the paper's atomic-to-parent promotion.
 """
 
 from __future__ import annotations

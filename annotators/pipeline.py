@@ -94,7 +94,9 @@ class Measurer:
             return [], [reject(job.pair, None, "measure", rejection)]
         clip, rejected = crop_clip(frames, self.finder, self.settings)
         rows: list[MeasuredFrame] = []
-        for crop, artifact in zip(clip, diff(clip, self.settings.diff) if clip else [], strict=True):
+        for crop, artifact in zip(
+            clip, diff(clip, self.settings.diff) if clip else [], strict=True
+        ):
             try:
                 rows.append(self._measure_frame(job, crop, artifact))
             except Rejected as rejection:
@@ -139,9 +141,7 @@ class Measurer:
             fake=self._jpeg(crop.fake, job.pair, crop.index, "fake"),
             label_map=_picture(labels, ".png", [], f"{job.pair.key}/{crop.index:06d}-fict.png"),
             artifact=_artifact_record(artifact),
-            regions=tuple(
-                self._region(one, masks[one.concept], artifact.mask) for one in located
-            ),
+            regions=tuple(self._region(one, masks[one.concept], artifact.mask) for one in located),
             evidence=tuple(evidence),
             config_hash=self.settings.digest(),
             code_version=job.code_version,
@@ -151,9 +151,7 @@ class Measurer:
         below = [node.id for node in self.tree.descendants_of(self.tree.by_id[concept])]
         return np.isin(labels, [concept, *below])
 
-    def _region(
-        self, one: Located, concept: NDArray[np.bool_], mask: NDArray[np.bool_]
-    ) -> Region:
+    def _region(self, one: Located, concept: NDArray[np.bool_], mask: NDArray[np.bool_]) -> Region:
         changed = concept & mask
         return Region(
             category_id=one.concept,
@@ -298,5 +296,3 @@ def read_labels(frame: MeasuredFrame) -> Labels:
     """Decodes a row's FICT label map to `(S, S) uint8`."""
     encoded = np.frombuffer(frame.label_map.bytes or b"", np.uint8)
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
-
-

@@ -1,6 +1,6 @@
 """FiFa-11: the eleven questions about each side of a frame, with the masks of their answers.
 
-Det, Cls, and {image, region, box} x {TOE text, Loc masks, AGE text with masks}; paper, sec. 3. The
+Det, Cls, and {image, region, box} x {TOE text, Loc masks, AGE text with masks}; paper. The
 fake side is asked about a forged and about an untouched region; the real side is asked the same
 questions, so that the wording of a question never gives the answer away.
 """

@@ -28,9 +28,7 @@ def verify(
     return [_check(statement, evidence, settings) for statement in statements]
 
 
-def _check(
-    statement: Statement, evidence: Sequence[Evidence], settings: EvidenceSettings
-) -> Claim:
+def _check(statement: Statement, evidence: Sequence[Evidence], settings: EvidenceSettings) -> Claim:
     verdict, reason = _verdict(statement, evidence, settings)
     return Claim(
         category_id=statement.category_id,

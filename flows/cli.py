@@ -168,7 +168,9 @@ def _print_summary(dataset: str, summary: Summary, done: int) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; errors become one message and an exit code."""
-    sys.exit(_guarded(lambda: facext.main(args=arguments, prog_name="facext", standalone_mode=False)))
+    sys.exit(
+        _guarded(lambda: facext.main(args=arguments, prog_name="facext", standalone_mode=False))
+    )
 
 
 def _guarded(command: Callable[[], Any]) -> int:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from flows.run import Summary
@@ -22,7 +29,7 @@ class ProgressBar:
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
         )
-        self._tasks = {}  # type: ignore[var-annotated]
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> ProgressBar:
         self._bars.start()
@@ -37,6 +44,7 @@ class ProgressBar:
         self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        """Moves a stage's line; a stage without work gets none."""
         if not total:
             return
         if stage not in self._tasks:

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import httpx
 from prefect import serve
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.settings import get_current_settings
+from prefect.types.entrypoint import EntrypointType
 
 from flows.annotate import annotate
 from schemas.errors import FacextError

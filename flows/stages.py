@@ -10,6 +10,7 @@ import functools
 import hashlib
 import multiprocessing
 import shutil
+import signal
 import traceback
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -152,6 +153,7 @@ class _Worker:
 
 
 def _start_worker(run: Run) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: finish the unit, the parent stops us
     cv2.setNumThreads(1)
     _Worker.run = run
     _Worker.measurer = Measurer(run.manifest.measure)

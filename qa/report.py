@@ -17,13 +17,12 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from qa.pictures import colour, panels, to_jpeg
+from qa.pictures import colour, panels, strip, to_jpeg
 from qa.statistics import collect
 from schemas.arrow import arrow_schema, from_table
 from schemas.errors import OutputError
-from schemas.records import SEG, AnnotatedFrame, Claim
+from schemas.records import SEG, AnnotatedFrame, Claim, Reject
 from schemas.shards import read_metadata, read_records
-from schemas.records import Reject
 
 MAX_SAMPLES = 24
 MAX_REJECTS = 200
@@ -55,21 +54,31 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
     try:
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir(parents=True)
-        page = _environment().get_template("report.html").render(
-            name=name,
-            facts=read_metadata(paths[0]),
-            frames=sum(pq.read_metadata(path).num_rows for path in paths),
-            tables={
-                "Frames": _table(statistics.frames),
-                "Regions": _table(statistics.regions),
-                "Evidence": _table(statistics.evidence),
-                "Claims": _table(statistics.verdicts),
-                "Rejects by reason": _table(statistics.rejects),
-            },
-            rejects=rejected[:MAX_REJECTS],
-            rejects_total=len(rejected),
-            samples=[_sample(number, row, pictures) for number, row in enumerate(samples(paths))],
+        chosen = samples(paths)
+        page = (
+            _environment()
+            .get_template("report.html")
+            .render(
+                name=name,
+                facts=read_metadata(paths[0]),
+                frames=sum(pq.read_metadata(path).num_rows for path in paths),
+                tables={
+                    "Frames": _table(statistics.frames),
+                    "Regions": _table(statistics.regions),
+                    "Evidence": _table(statistics.evidence),
+                    "Claims": _table(statistics.verdicts),
+                    "Rejects by reason": _table(statistics.rejects),
+                },
+                rejects=rejected[:MAX_REJECTS],
+                rejects_total=len(rejected),
+                samples=[
+                    _sample(number, row, pictures) for number, row in enumerate(samples(paths))
+                ],
+            )
         )
+        for number, row in enumerate(chosen):
+            if row.real.bytes and row.fake.bytes:
+                (pictures / f"{number:03d}-strip.jpg").write_bytes(to_jpeg(strip(row)))
         (folder / "index.html").write_text(page, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write the report into {folder}: {error.strerror}") from error
@@ -112,14 +121,18 @@ def samples(paths: Sequence[Path]) -> list[AnnotatedFrame]:
         "method": ds.field("method"),
         "compression": ds.field("compression"),
         "confidence": ds.field("artifact", "confidence"),
+        "stability": ds.field("artifact", "stability"),
     }
     known = data.to_table(columns=columns).to_pandas()
     if known.empty:
         return []
-    known = known.sort_values(["confidence", "id"], ascending=[False, True], kind="stable")
+    known = known.assign(sure=known["confidence"] * known["stability"])
+    known = known.sort_values(["sure", "id"], ascending=[False, True], kind="stable")
     best = known.groupby(["compression", "method"], sort=True).head(1)
     best = best.sort_values(["method", "compression"])[:MAX_SAMPLES]
-    rows = from_table(data.to_table(filter=ds.field("id").isin(best["id"].tolist())), AnnotatedFrame)
+    rows = from_table(
+        data.to_table(filter=ds.field("id").isin(best["id"].tolist())), AnnotatedFrame
+    )
     return sorted(rows, key=lambda row: (row.method, row.compression))
 
 

@@ -38,7 +38,7 @@ def arrow_schema(record: type[Record]) -> pa.Schema:
     return pa.schema(_fields(record))
 
 
-def _fields(record: type[BaseModel]) -> list[pa.Field]:
+def _fields(record: type[BaseModel]) -> list[pa.Field[Any]]:
     return [
         pa.field(
             name,

@@ -247,8 +247,10 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     """Gives the keys that the block at a location may hold."""
     block: Any = Manifest
     for part in location:
-        if isinstance(block, type) and issubclass(block, BaseModel):
-            block = block.model_fields[str(part)].annotation
-        else:  # a mapping of names to blocks
-            block = get_args(block)[1]
-    return list(block.model_fields) if isinstance(block, type) else []
+        named = not _is_block(block)  # a mapping of names to blocks
+        block = get_args(block)[1] if named else block.model_fields[str(part)].annotation
+    return list(block.model_fields) if _is_block(block) else []
+
+
+def _is_block(block: Any) -> bool:
+    return isinstance(block, type) and issubclass(block, BaseModel)

@@ -23,7 +23,7 @@ Task = Literal[
     "R-TOE", "R-Loc", "R-AGE",
     "B-TOE", "B-Loc", "B-AGE",
 ]  # fmt: skip
-"""FiFa-11: detection, classification, and {image, region, box} x {TOE, Loc, AGE} (paper, sec. 3)."""
+"""FiFa-11: detection, classification, and {image, region, box} x {TOE, Loc, AGE} (paper)."""
 
 SEG = "[SEG]"
 """Stands for one mask in a text; the k-th `[SEG]` of a text is the k-th mask beside it."""

@@ -12,7 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.arrow import FORMAT_VERSION, R, arrow_schema, from_table, huggingface_features, to_table
+from schemas.arrow import (
+    FORMAT_VERSION,
+    R,
+    arrow_schema,
+    from_table,
+    huggingface_features,
+    to_table,
+)
 from schemas.errors import OutputError
 from schemas.records import Record
 

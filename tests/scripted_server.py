@@ -28,7 +28,9 @@ class ScriptedServer:
                 script.keys.append(self.headers["Authorization"])
                 answer = reply(request)
                 status, body = (
-                    answer if isinstance(answer, tuple) else (200, completion(answer, finish_reason))
+                    answer
+                    if isinstance(answer, tuple)
+                    else (200, completion(answer, finish_reason))
                 )
                 encoded = body.encode()
                 self.send_response(status)

@@ -63,14 +63,17 @@ def test_a_known_change_is_measured_in_its_direction(
     assert (kind, direction) in significant
     opposites = {(kind, word) for word in DIRECTIONS[kind]} - {(kind, direction)}
     same_axis = probe_of(kind, direction)
-    assert not {
-        (k, d) for k, d in opposites & significant if probe_of(k, d) is same_axis
-    }
+    assert not {(k, d) for k, d in opposites & significant if probe_of(k, d) is same_axis}
 
 
 @pytest.mark.parametrize(
     ("shift", "direction"),
-    [((0, -6), "moved up"), ((0, 6), "moved down"), ((6, 0), "moved left"), ((-6, 0), "moved right")],
+    [
+        ((0, -6), "moved up"),
+        ((0, 6), "moved down"),
+        ((6, 0), "moved left"),
+        ((-6, 0), "moved right"),
+    ],
 )
 def test_a_movement_is_told_from_the_subjects_view(edited, where, shift, direction):
     """+x in the picture is the subject's left."""

@@ -4,7 +4,16 @@ from hypothesis import strategies as st
 
 from annotators.explain import compose, explain_by_evidence, is_plural, plain, sentence, strongest
 from schemas.manifest import EvidenceSettings
-from schemas.records import DIRECTIONS, SEG, Claim, Evidence, EvidenceKind, Segmentation
+from schemas.records import (
+    DIRECTIONS,
+    SEG,
+    Claim,
+    Evidence,
+    EvidenceKind,
+    MeasuredFrame,
+    Segmentation,
+)
+from schemas.shards import read_records
 
 SETTINGS = EvidenceSettings()
 
@@ -88,9 +97,6 @@ def test_every_mask_of_an_explanation_has_its_mark(concepts):
 
 
 def test_the_evidence_explainer_speaks_of_every_measured_region(annotated):
-    from schemas.records import MeasuredFrame
-    from schemas.shards import read_records
-
     run, _ = annotated
     paths = [p for p in run.measured.folder.glob("*.parquet") if "rejects" not in p.name]
     for frame in read_records(sorted(paths), MeasuredFrame):

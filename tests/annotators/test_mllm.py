@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from annotators.explain import NoAnswer
 from annotators.mllm import MllmExplainer, bind, fill, outlined, parse
 from annotators.pipeline import explain_frame
 from annotators.verify import verify

@@ -67,10 +67,14 @@ def test_recoloured_lips_are_found_where_they_are_and_called_so(annotated):
         known = truth[row.method, row.pair, row.frame_index]
         mouth = {"mouth", "lips", "upper lip", "lower lip"}
         assert row.regions[0].name in mouth
-        said = {(c.kind, c.direction) for c in row.claims if c.category_id == row.regions[0].category_id}
+        said = {
+            (c.kind, c.direction) for c in row.claims if c.category_id == row.regions[0].category_id
+        }
         assert said & set(zip(known.kinds, known.directions, strict=True))
         # the truth's box, moved into the crop, meets the recovered mask
-        changed = coco.decode({"size": known.segmentation.size, "counts": known.segmentation.counts})
+        changed = coco.decode(
+            {"size": known.segmentation.size, "counts": known.segmentation.counts}
+        )
         y, x = np.argwhere(changed).mean(axis=0)
         affine = np.array(row.affine).reshape(2, 3)
         middle = affine @ [x, y, 1]
@@ -180,7 +184,7 @@ def test_a_changed_setting_measures_again_and_a_changed_explainer_does_not(
     assert stages.measure(changed, silent) == 1
 
 
-# ---- the captioning explainer ---------------------------------------------------------------------
+# ---- the captioning explainer ----
 
 
 def test_claims_of_a_captioning_model_land_in_the_shards(tmp_path, write_manifest):
@@ -217,7 +221,7 @@ def test_a_server_that_was_down_is_asked_again(tmp_path, write_manifest):
     assert done == 1
 
 
-# ---- bad input ------------------------------------------------------------------------------------
+# ---- bad input ----
 
 
 @pytest.fixture
@@ -298,7 +302,7 @@ def test_a_full_disk_is_one_error_and_the_rerun_completes(
 def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(tmp_path, write_manifest):
     small = tmp_path / "small"
     small.mkdir()
-    mounted = os.system(f"mount -t tmpfs -o size=65m tmpfs {small} 2>/dev/null")  # noqa: S605
+    mounted = os.system(f"mount -t tmpfs -o size=65m tmpfs {small} 2>/dev/null")
     if mounted != 0:
         pytest.skip("no small disk can be mounted here")
     try:
@@ -320,7 +324,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(tmp_path, write_ma
         summary, _ = annotate_dataset(run, silent)
         assert summary.frames.total() + summary.rejects.total() == 36
     finally:
-        os.system(f"umount {small}")  # noqa: S605
+        os.system(f"umount {small}")
 
 
 @pytest.mark.parametrize(

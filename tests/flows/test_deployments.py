@@ -1,0 +1,100 @@
+"""Prefect for real: a server, deployments, and runs started as a user starts them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flows.deployments import deployments, is_healthy
+from schemas.records import AnnotatedFrame
+from schemas.shards import read_records
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait(condition, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen in {seconds:.0f} s"
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, write_manifest):
+    """`make up` on a port and a database of its own."""
+    folder = tmp_path_factory.mktemp("served")
+    url = f"http://127.0.0.1:{free_port()}/api"
+    env = {
+        **os.environ,
+        "PREFECT_API_URL": url,
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "NO_COLOR": "1",
+    }
+    env.pop("FFPP_ROOT", None)
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.deployments", str(write_manifest(folder))],
+        cwd=PROJECT, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+    def both_are_there():
+        assert process.poll() is None, (folder / "log").read_text()
+        if not is_healthy(url):
+            return False
+        found = httpx.post(f"{url}/deployments/filter", json={}).json()
+        return {one["name"] for one in found} == {"toy", "ff++"}
+
+    try:
+        wait(both_are_there, 180, "serving the deployments")
+        yield folder, env
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        log.close()
+
+
+def run_deployment(name: str, env: dict[str, str]) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "prefect", "deployment", "run", name, "--watch"],
+        cwd=PROJECT, env=env, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def test_a_run_of_the_toy_deployment_leaves_shards(served):
+    folder, env = served
+    ran = run_deployment("annotate/toy", env)
+    assert ran.returncode == 0, ran.stdout + ran.stderr + (folder / "log").read_text()
+    rows = read_records(sorted((folder / "out/toy/annotations").glob("*.parquet")), AnnotatedFrame)
+    assert {row.method for row in rows} >= {"LipRecolour"}
+    assert (folder / "out/toy/qa/index.html").is_file()
+
+
+def test_a_run_without_its_folder_fails_and_names_the_variable(served):
+    folder, env = served
+    ran = run_deployment("annotate/ff++", env)
+    assert ran.returncode == 1
+    log = (folder / "log").read_text()
+    assert "needs the environment variable FFPP_ROOT" in log
+
+
+def test_each_dataset_of_the_manifest_has_a_deployment(tmp_path, write_manifest):
+    found = {one.name: one for one in deployments(write_manifest(tmp_path))}
+    assert set(found) == {"toy", "ff++"}
+    assert found["toy"].entrypoint == "flows.annotate.annotate"
+    assert found["ff++"].parameters["dataset"] == "ff++"

@@ -1,0 +1,131 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from qa.pictures import colour, panels, strip
+from qa.report import colours, marked, write_report
+from qa.statistics import collect
+from schemas.errors import OutputError
+from schemas.records import AnnotatedFrame, Picture
+from schemas.shards import read_metadata, read_records, write_records
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows(annotated):
+    run, _ = annotated
+    return read_records(sorted(run.shards.glob("*.parquet")), AnnotatedFrame)
+
+
+def write(rows, folder: Path, annotated) -> Path:
+    run, _ = annotated
+    facts = read_metadata(sorted(run.shards.glob("*.parquet"))[0])
+    write_records(folder / "annotations" / "a.parquet", rows, AnnotatedFrame, facts)
+    return write_report("toy", folder / "annotations", folder / "none.parquet", folder / "qa")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
+def test_the_report_opens_without_an_error_or_a_request_elsewhere(annotated):
+    run, _ = annotated
+    errors, requests = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.on("console", lambda message: errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("requestfailed", lambda request: errors.append(request.url))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((run.output / "qa" / "index.html").resolve().as_uri())
+        for picture in page.locator("img").all():
+            picture.scroll_into_view_if_needed()
+        page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+        pictures = page.locator("img").count()
+        phrases = page.locator(".explanation mark").count()
+        text = page.locator("body").inner_text()
+        page.set_viewport_size({"width": 380, "height": 800})
+        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        browser.close()
+    assert errors == []
+    assert all(url.startswith(("file:", "data:")) for url in requests)
+    assert pictures >= 5 * 3
+    assert phrases >= 3
+    assert overflow <= 0
+    for word in ("LipRecolour", "no_artifact", "Regions", "redder"):
+        assert word in text
+
+
+def test_each_phrase_has_the_colour_of_its_region(rows):
+    for row in rows:
+        names = {region.name: colour(n) for n, region in enumerate(row.regions)}
+        html = str(marked(row.explanation, colours(row.claims, row)))
+        found = re.findall(r"<mark style=\"--c:rgb\((\d+) (\d+) (\d+)\)\">(.*?)</mark>", html)
+        assert len(found) == len(row.explanation_masks)
+        for red, green, blue, phrase in found:
+            assert names[phrase] == (int(red), int(green), int(blue))
+        assert "[SEG]" not in html
+
+
+def test_text_of_a_model_is_escaped():
+    html = str(marked("<script>x</script> the <p>a<b>b</b></p> [SEG] <img>", [(1, 2, 3)]))
+    assert "<script>" not in html
+    assert "<img>" not in html
+    assert "<b>" not in html
+    assert html.count("<mark") == 1
+
+
+def test_a_planted_script_never_runs(rows, annotated, tmp_path):
+    planted = rows[0].model_copy(
+        update={"method": "<script>alert(1)</script>", "fallback_reason": '"><img src=x>'}
+    )
+    page = write([planted], tmp_path, annotated).read_text()
+    assert "<script" not in page
+    assert "<img src=x>" not in page
+
+
+def test_a_dataset_without_pixels_has_a_report(rows, annotated, tmp_path):
+    bare = Picture(bytes=None, path="x")
+    rows = [row.model_copy(update={"real": bare, "fake": bare}) for row in rows]
+    page = write(rows, tmp_path, annotated)
+    assert "holds no pixels" in page.read_text()
+    assert list((page.parent / "frames").iterdir()) == []
+
+
+def test_a_dataset_of_rejects_alone_has_a_report(annotated, tmp_path):
+    page = write([], tmp_path, annotated).read_text()
+    assert "No frame was annotated" in page
+
+
+def test_nothing_annotated_is_one_error(tmp_path):
+    with pytest.raises(OutputError, match="run: facext annotate toy"):
+        write_report("toy", tmp_path, tmp_path / "r.parquet", tmp_path / "qa")
+
+
+def test_panels_show_what_they_say(rows):
+    row = rows[0]
+    drawn = panels(row, 128)
+    assert list(drawn) == ["real", "fake", "difference", "regions", "artifact mask"]
+    assert all(image.shape == (128, 128, 3) for image in drawn.values())
+    white = (drawn["artifact mask"] > 250).all(axis=2).mean()
+    share = row.artifact.area / 512**2
+    assert white == pytest.approx(share, abs=0.02)
+    assert strip(row, 64, 4).shape == (64, 5 * 64 + 4 * 4, 3)
+
+
+def test_statistics_count_what_is_there(annotated, rows):
+    run, summary = annotated
+    counted = collect(sorted(run.shards.glob("*.parquet")), run.rejects_path)
+    for (method, level), number in summary.frames.items():
+        assert counted.frames.loc[method, level] == number
+    assert counted.regions["all"].sum() == sum(len(row.regions) for row in rows)
+    significant = sum(one.significant for row in rows for one in row.evidence)
+    assert counted.evidence["all"].sum() == significant
+    assert counted.verdicts.loc["evidence", "supported"] == sum(r.claims_supported for r in rows)
+    assert counted.rejects.to_numpy().sum() == summary.rejects.total()
