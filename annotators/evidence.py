@@ -29,6 +29,9 @@ LEAST_WINDOWS = 50
 """Fewer unchanged windows than this are no null."""
 DIGITS = 4
 """Digits kept of a measurement: the same on every machine, and more than it resolves."""
+WINDOWS = (5, 9, 17, 33, 65)
+"""Sides of the null's windows. Larger ones hardly fit beside a forgery, and chance averages out
+over larger regions, so that the null of a large region is an upper bound."""
 FLOW_EXPLAINS = 0.6
 """A movement counts where undoing it leaves less than this share of the difference."""
 
@@ -118,8 +121,7 @@ class Gauge:
 
     def null(self, probe: Probe, pixels: int) -> float:
         """Gives the spread of the change over unchanged windows of about `pixels` pixels."""
-        # windows over 1/8 of the crop hardly fit beside a forgery; the spread at 1/8 bounds theirs
-        side = int(np.clip(np.sqrt(pixels), 5, self.changed.shape[0] // 8)) // 4 * 4 + 1
+        side = max([side for side in WINDOWS if side * side <= pixels], default=WINDOWS[0])
         return max(probe.floor, self._spread(probe, side))
 
     @functools.cache  # noqa: B019 - a gauge lives for one frame

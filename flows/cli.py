@@ -100,7 +100,10 @@ def forge(
             workers=workers or len(os.sched_getaffinity(0)),
             progress=lambda done, total: progress("forge", done, total),
         )
-    click.echo(f"{summary} in {out}/")
+    click.echo(
+        f"{summary.pairs} pairs of {summary.pictures} faces, {summary.videos} videos in {out}/"
+        + ("" if summary.made else " (they were there already)")
+    )
     return DONE
 
 

@@ -22,8 +22,9 @@ from annotators.explain import Explainer
 from annotators.pipeline import Measurer, PairJob, backends, explain_frame, reject
 from fict.tree import load_tree
 from flows.run import PlannedPair, Progress, Run
-from flows.units import code_version, file_hash, unit_id, write_text
+from flows.units import code_version, unit_id, write_text
 from schemas.errors import FacextError, OutputError, Rejected, RejectReason, UsageError, nearest
+from schemas.provenance import file_hash
 from schemas.records import AnnotatedFrame, Pair, Reject
 from schemas.shards import read_records, write_records
 from sources.pairs import find_pairs

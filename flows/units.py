@@ -8,7 +8,6 @@ a sidecar was never done. Prefect's database has no say in what is done.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -20,12 +19,12 @@ from typing import Any, Generic
 
 from schemas.arrow import R
 from schemas.errors import OutputError, RejectReason
+from schemas.provenance import source_hash
 from schemas.records import Reject
 from schemas.shards import read_records, write_records
 
 CODE = ("schemas", "fict", "sources", "annotators")
 """Packages whose source decides what a unit holds."""
-CODE_SUFFIXES = (".py", ".yaml", ".json", ".txt", ".npz")
 
 
 def unit_id(facts: Mapping[str, Any]) -> str:
@@ -34,33 +33,13 @@ def unit_id(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
-def file_hash(path: Path) -> str:
-    """Gives the sha256 of a file's bytes; empty for a file that cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
-
-
-@functools.cache
 def code_version() -> str:
-    """Gives the package version and a hash of the annotating source, e.g. `0.1.0+1f3a9c02`.
-
-    The hash is part of it so that nobody reads results of code that has since changed.
-    """
-    root = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for package in CODE:
-        for path in sorted((root / package).rglob("*")):
-            if path.suffix in CODE_SUFFIXES:
-                digest.update(path.relative_to(root).as_posix().encode())
-                digest.update(path.read_bytes())
+    """Gives the package version and a hash of the annotating source, e.g. `0.1.0+1f3a9c02`."""
     try:
         release = version("fake-in-facext")
     except PackageNotFoundError:  # run from a checkout that was not installed
         release = "0"
-    return f"{release}+{digest.hexdigest()[:8]}"
+    return f"{release}+{source_hash(*CODE)}"
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import OutputError
+from schemas.provenance import source_hash
 from sources.forge.still import Still
 
 MARKER = "forge.json"
-FORGE_VERSION = 1
-"""Goes up when the same settings give other videos."""
 
 _PACKAGES = ("av", "numpy", "opencv-python", "pyarrow", "scipy")
 
@@ -23,7 +22,7 @@ def describe(
 ) -> dict[str, Any]:
     """Gives everything that decides a forged dataset's bytes, as JSON-able values."""
     settings = {
-        "forge_version": FORGE_VERSION,
+        "source": source_hash("schemas", "fict", "sources"),
         "pictures": [{"name": still.name, "sha256": still.sha256} for still in stills],
         "methods": list(methods),
         "compressions": list(compressions),

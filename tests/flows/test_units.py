@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.units import Store, code_version, file_hash, unit_id, write_text
+from flows.units import Store, code_version, unit_id, write_text
 from schemas.errors import OutputError, RejectReason
+from schemas.provenance import file_hash
 from schemas.records import Pair, Reject
 
 ROW = Pair(
