@@ -55,9 +55,11 @@ class Store(Generic[R]):
     record: type[R]
 
     def is_done(self, unit: str) -> bool:
-        """Tells whether a unit was finished and needs no second try."""
+        """Tells whether a unit was finished, needs no second try, and its files are whole."""
         sidecar = self._read_sidecar(unit)
-        return sidecar is not None and not sidecar["retry"]
+        if sidecar is None or sidecar.get("retry"):
+            return False
+        return sidecar.get("bytes") == self._sizes(unit)
 
     def commit(
         self, unit: str, rows: Sequence[R], rejects: Sequence[Reject], *, retry: bool = False
@@ -73,7 +75,7 @@ class Store(Generic[R]):
         write_records(self._rows(unit), rows, self.record)
         write_records(self._rejects(unit), rejects, Reject)
         retry = retry or any(one.reason == RejectReason.INTERNAL_ERROR for one in rejects)
-        facts = {"rows": len(rows), "rejects": len(rejects), "retry": retry}
+        facts = {"bytes": self._sizes(unit), "retry": retry}
         write_text(self._sidecar(unit), json.dumps(facts, sort_keys=True))
 
     def rows(self, units: Iterable[str]) -> list[R]:
@@ -92,6 +94,11 @@ class Store(Generic[R]):
 
     def _sidecar(self, unit: str) -> Path:
         return self.folder / f"{unit}.json"
+
+    def _sizes(self, unit: str) -> list[int]:
+        """Gives the sizes of a unit's files; -1 for one that is not there."""
+        paths = (self._rows(unit), self._rejects(unit))
+        return [path.stat().st_size if path.is_file() else -1 for path in paths]
 
     def _read_sidecar(self, unit: str) -> dict[str, Any] | None:
         try:
