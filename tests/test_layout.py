@@ -2,11 +2,13 @@
 
 import importlib
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pytest_socket import SocketConnectBlockedError
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGES = ("schemas", "fict", "sources", "annotators", "qa", "flows", "model")
@@ -49,3 +51,13 @@ def test_tests_mirror_the_packages():
         folder = path.relative_to(PROJECT / "tests").parts[0]
         assert folder in PACKAGES or path.parent == PROJECT / "tests"
     assert not list((PROJECT / "tests").rglob("__init__.py"))
+
+
+def test_the_network_is_blocked_but_for_loopback():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        socket.create_connection(server.getsockname()).close()
+    blocked = pytest.raises(SocketConnectBlockedError)
+    with pytest.warns(UserWarning, match="tried to use socket"), blocked:
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
