@@ -181,12 +181,18 @@ class MeasuredFrame(Record):
     timestamp_s: float = Field(description="Presentation time in the fake video, in seconds.")
     frame_size: tuple[int, int] = Field(description="Height and width of the video frame.")
     affine: tuple[float, ...] = Field(
-        description="Row-major 2 x 3 map from frame to crop pixels, the same for both sides."
+        description="Row-major 2 x 3 map from frame to crop pixels of the real side."
+    )
+    fake_affine: tuple[float, ...] = Field(
+        description="The same of the fake side; differs only where `repairs` says `registered`."
     )
     face_score: float = Field(description="Score of the face mesh; higher is surer.")
     faces_in_frame: int = Field(description="Faces found in the real frame.")
     registration_px: float = Field(
         description="Shift left between the sides where nothing changed, in crop pixels."
+    )
+    repairs: tuple[str, ...] = Field(
+        description="What was done to lay the fake side on the real one: `registered`; mostly none."
     )
     real: Picture = Field(description="Face crop of the real side.")
     fake: Picture = Field(description="Face crop of the fake side.")

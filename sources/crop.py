@@ -1,4 +1,4 @@
-"""One face crop geometry for both sides of a pair, and how well the sides lie on each other.
+"""One face crop geometry for both sides of a pair.
 
 Frames of reference: landmarks of the finder are frame pixels; everything in a `CropPair` is crop
 pixels. The crop is a similarity of the frame: eyes level, the face in the middle.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +18,7 @@ from fict.landmarks import Face, LandmarkBackend
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import Measure
 from sources.pairs import FramePair
+from sources.registration import Registration, register
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -27,8 +27,12 @@ FOREHEAD_TOP, CHIN = 10, 152
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
 MAX_OUTSIDE = 0.15
 """Share of the face's mesh that may lie outside the frame."""
-MIN_TRACKED = 8
-"""Fewer tracked corners than this say nothing about the registration."""
+ALIGNED_PX = 0.5
+"""Sides that are closer than this, in crop pixels, are left as they are."""
+LEAST_AGREEMENT = 0.5
+"""A movement that fewer of the followed corners share is not one of the whole picture."""
+MAX_SCALE = 0.08
+"""Sides whose scales differ by more than this share do not show the same picture."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,15 @@ class CropPair:
         timestamp_s: Presentation time in seconds.
         frame_size: Height and width of the video frame.
         real: `(S, S, 3) uint8` RGB.
-        fake: `(S, S, 3) uint8` RGB, cut by the same `affine`.
+        fake: `(S, S, 3) uint8` RGB.
         valid: `(S, S) bool`, true where the crop lies inside the frame.
-        affine: `(2, 3) float64`, frame to crop pixels.
+        affine: `(2, 3) float64`, frame to crop pixels of the real side.
+        fake_affine: The same of the fake side; equal but where the sides had to be registered.
         landmarks: `(478, 3) float32` of the real side, crop pixels.
         face_score: Score of the face mesh.
         faces_in_frame: Faces found in the real frame.
         registration_px: Median shift of unchanged corners from real to fake, crop pixels.
+        repairs: What had to be done to lay the fake side on the real one.
     """
 
     index: int
@@ -56,10 +62,12 @@ class CropPair:
     fake: Image
     valid: NDArray[np.bool_]
     affine: NDArray[np.float64]
+    fake_affine: NDArray[np.float64]
     landmarks: Points
     face_score: float
     faces_in_frame: int
     registration_px: float
+    repairs: tuple[str, ...] = ()
 
     @property
     def eye_distance(self) -> float:
@@ -141,6 +149,36 @@ def _distance(one: Face, other: Face) -> float:
 
 
 def _crop(frame: FramePair, face: Face | None, faces: int, settings: Measure) -> CropPair:
+    face = _usable(frame, face, settings)
+    size = settings.crop_size
+    affine = crop_affine(face.landmarks, size, settings.crop_margin)
+    landmarks = transform(face.landmarks, affine)
+    real = warp(frame.real, affine, size)
+    fake = _lay(frame, real, landmarks, affine)
+    if fake.shift_px > settings.max_registration_px:
+        raise Rejected(
+            RejectReason.MISREGISTERED,
+            f"the sides of frame {frame.index} are {fake.shift_px:.1f} crop pixels apart",
+        )
+    return CropPair(
+        index=frame.index,
+        timestamp_s=frame.timestamp_s,
+        frame_size=(frame.real.shape[0], frame.real.shape[1]),
+        real=real,
+        fake=fake.image,
+        valid=_inside(frame.real, affine, size) & _inside(frame.fake, fake.affine, size),
+        affine=affine,
+        fake_affine=fake.affine,
+        landmarks=landmarks,
+        face_score=face.score,
+        faces_in_frame=faces,
+        registration_px=fake.shift_px,
+        repairs=fake.repairs,
+    )
+
+
+def _usable(frame: FramePair, face: Face | None, settings: Measure) -> Face:
+    """Gives the face, or rejects a frame without one that can be annotated."""
     if face is None:
         raise Rejected(RejectReason.NO_FACE, f"no face in frame {frame.index} of the real side")
     if face.score < settings.min_face_score:
@@ -149,29 +187,55 @@ def _crop(frame: FramePair, face: Face | None, faces: int, settings: Measure) ->
             f"face mesh score {face.score:.1f} in frame {frame.index} is below "
             f"{settings.min_face_score:g}",
         )
-    height, width = frame.real.shape[:2]
-    outside = share_outside(face.landmarks, height, width)
+    outside = share_outside(face.landmarks, *frame.real.shape[:2])
     if outside > MAX_OUTSIDE:
         raise Rejected(
             RejectReason.FACE_LEFT_FRAME,
             f"{outside:.0%} of the face lies outside frame {frame.index}",
         )
-    size = settings.crop_size
-    affine = crop_affine(face.landmarks, size, settings.crop_margin)
-    real, fake = (warp(side, affine, size) for side in (frame.real, frame.fake))
-    landmarks = transform(face.landmarks, affine)
-    valid = warp(np.full((height, width), 255, np.uint8), affine, size) > 254
-    shift = registration(real, fake, landmarks)
-    if shift > settings.max_registration_px:
-        raise Rejected(
-            RejectReason.MISREGISTERED,
-            f"the sides of frame {frame.index} are {shift:.1f} crop pixels apart",
-        )
-    return CropPair(
-        index=frame.index, timestamp_s=frame.timestamp_s, frame_size=(height, width),
-        real=real, fake=fake, valid=valid, affine=affine, landmarks=landmarks,
-        face_score=face.score, faces_in_frame=faces, registration_px=shift,
-    )  # fmt: skip
+    return face
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """The fake side of a crop, laid on the real one."""
+
+    image: Image
+    affine: NDArray[np.float64]
+    shift_px: float
+    repairs: tuple[str, ...] = ()
+
+
+def _lay(frame: FramePair, real: Image, landmarks: Points, affine: NDArray[np.float64]) -> _Laid:
+    """Cuts the fake side as the real one, or moved where that lays it better on the real side."""
+    size = real.shape[0]
+    around = _inside(frame.real, affine, size)
+    cv2.fillConvexPoly(around.view(np.uint8), hull(landmarks), 0)
+    fake = warp(frame.fake, affine, size)
+    found = register(real, fake, around)
+    plain = _Laid(fake, affine, found.shift_px)
+    if found.shift_px <= ALIGNED_PX or not is_repairable(found):
+        return plain
+    other = compose(cv2.invertAffineTransform(found.affine), affine)
+    moved = warp(frame.fake, other, size)
+    shift = register(real, moved, around).shift_px
+    return _Laid(moved, other, shift, ("registered",)) if shift < found.shift_px else plain
+
+
+def _inside(frame: Image, affine: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+    """Gives the crop pixels that lie inside the frame."""
+    return warp(np.full(frame.shape[:2], 255, np.uint8), affine, size) > 254
+
+
+def is_repairable(found: Registration) -> bool:
+    """Tells whether the sides show one picture, only moved or scaled a little."""
+    scale = float(np.hypot(found.affine[0, 0], found.affine[0, 1]))
+    return found.agreement >= LEAST_AGREEMENT and abs(scale - 1) <= MAX_SCALE
+
+
+def compose(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gives the `(2, 3)` map that applies `inner`, then `outer`."""
+    return np.hstack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]])
 
 
 def share_outside(landmarks: Points, height: int, width: int) -> float:
@@ -217,25 +281,3 @@ def hull(landmarks: Points) -> NDArray[np.int32]:
     """Gives the convex hull of `(N, 3)` landmarks as `(K, 1, 2) int32` pixels."""
     plane = np.ascontiguousarray(landmarks[:, :2])
     return np.asarray(cv2.convexHull(plane), dtype=np.int32)
-
-
-def registration(real: Image, fake: Image, landmarks: Points) -> float:
-    """Measures how far the sides are apart where nothing should have changed.
-
-    Corners outside the face are followed from the real to the fake side (pyramidal Lucas-Kanade);
-    the length of their median shift is robust against whatever the forgery moved.
-
-    Returns:
-        Crop pixels; 0 where too few corners can be followed.
-    """
-    before, after = (cv2.cvtColor(side, cv2.COLOR_RGB2GRAY) for side in (real, fake))
-    around = np.full(before.shape, 255, np.uint8)
-    cv2.fillConvexPoly(around, hull(landmarks), 0)
-    corners: Any = cv2.goodFeaturesToTrack(before, 120, 0.01, 7, mask=around)
-    if corners is None or len(corners) < MIN_TRACKED:
-        return 0.0
-    moved, status, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(21, 21))
-    shifts = (moved - corners).reshape(-1, 2)[status.ravel() == 1]
-    if len(shifts) < MIN_TRACKED:
-        return 0.0
-    return float(np.linalg.norm(np.median(shifts, axis=0)))
