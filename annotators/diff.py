@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from annotators.noise import Difference, Map, NoiseFloor, average, difference, fit_noise
+from annotators.noise import (
+    Difference,
+    Map,
+    NoiseFloor,
+    average,
+    difference,
+    fit_noise,
+    noise_level,
+)
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import DiffSettings
 from sources.crop import CropPair
@@ -36,7 +44,7 @@ class Artifact:
         mask: `(S, S) bool`, crop pixels.
         policy: Name of the diff policy.
         threshold: The cut, in the policy's unit.
-        noise_floor: Median difference of unchanged pixels, CIELAB units.
+        noise_floor: Median difference where the codec left one around the face, CIELAB units.
         confidence: 0..1, share of the mask that the noise does not explain.
         stability: 0..1, mean IoU with the masks at `PROBES` times the cut.
     """
@@ -51,10 +59,17 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Score:
-    """A policy's score of one frame: `cut(k)` gives the mask at k times the threshold."""
+    """A policy's score of one frame.
+
+    Attributes:
+        cut: `cut(k)` gives the mask at k times the threshold.
+        threshold: The cut, in the policy's unit.
+        chance: Share of the mask that noise may explain; None: what the cut marks off the face.
+    """
 
     cut: Callable[[float], Mask]
     threshold: float
+    chance: float | None = None
 
 
 Policy = Callable[[Sequence[CropPair], Sequence[Difference], DiffSettings], list[Score]]
@@ -85,12 +100,12 @@ def _conclude(
     least = settings.min_area * frame.size.size
     mask = clean(score.cut(1.0) & crop.valid, least)
     share = float(mask.mean())
-    noise = float(np.median(frame.size[frame.reference])) if frame.reference.any() else 0.0
+    noise = noise_level(frame)
     if share == 0:
         return Rejected(
             RejectReason.NO_ARTIFACT,
-            f"nothing in frame {crop.index} stands out of the noise floor of {noise:.2f} "
-            "CIELAB units",
+            f"nothing in frame {crop.index} stands out of the noise of this pair "
+            f"({noise:.2f} CIELAB units)",
         )
     if share > settings.max_area:
         return Rejected(
@@ -103,15 +118,17 @@ def _conclude(
         policy=settings.policy,
         threshold=score.threshold,
         noise_floor=noise,
-        confidence=_confidence(score.cut(1.0), mask, frame.reference),
+        confidence=1 - _chance(score, mask, frame.reference),
         stability=float(np.mean([iou(mask, probe) for probe in probes])),
     )
 
 
-def _confidence(raw: Mask, mask: Mask, reference: Mask) -> float:
-    """Gives the share of the mask beyond what the cut marks on the reference by chance."""
-    chance = float(raw[reference].mean()) if reference.any() else 0.0
-    return float(np.clip(1 - chance * mask.size / max(int(np.count_nonzero(mask)), 1), 0, 1))
+def _chance(score: Score, mask: Mask, reference: Mask) -> float:
+    """Gives the share of the mask that noise alone may explain."""
+    if score.chance is not None:
+        return score.chance
+    marked = float(score.cut(1.0)[reference].mean()) if reference.any() else 0.0
+    return min(1.0, marked * mask.size / max(int(np.count_nonzero(mask)), 1))
 
 
 def clean(mask: Mask, least: float) -> Mask:
@@ -175,10 +192,11 @@ def _clusters(units: Map, reference: Mask, settings: DiffSettings) -> Score:
     """Cuts into clusters and keeps those that no cluster away from the face comes near.
 
     A cluster's mass is what its pixels exceed the cut by, summed. The heaviest cluster that lies
-    wholly on the reference shows what noise alone can do in this frame (as cluster-mass tests do).
+    wholly on the reference shows what noise alone can do in this frame (as cluster-mass tests do);
+    its mass over that of a kept cluster is what noise may explain of it.
     """
 
-    def cut(factor: float) -> Mask:
+    def clusters(factor: float) -> tuple[Mask, float]:
         low = factor * settings.low
         above = units > low
         count, labels = cv2.connectedComponents(above.astype(np.uint8))
@@ -190,9 +208,10 @@ def _clusters(units: Map, reference: Mask, settings: DiffSettings) -> Score:
         on_face[0] = False
         noise = mass[1:][~on_face[1:]].max(initial=0.0)
         keep = on_face & (peak > factor * settings.high) & (mass > settings.mass * noise)
-        return np.asarray(keep[labels])
+        chance = np.average(noise / mass[keep], weights=mass[keep]) if keep.any() else 1.0
+        return np.asarray(keep[labels]), float(chance)
 
-    return Score(cut, settings.low)
+    return Score(lambda factor: clusters(factor)[0], settings.low, clusters(1.0)[1])
 
 
 def _above(score: Map, threshold: float) -> Score:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotators.motion import Motion
 from annotators.noise import Map, to_lab
 from schemas.manifest import EvidenceSettings
 from schemas.records import Evidence, EvidenceKind
@@ -32,8 +33,12 @@ DIGITS = 4
 WINDOWS = (5, 9, 17, 33, 65)
 """Sides of the null's windows. Larger ones hardly fit beside a forgery, and chance averages out
 over larger regions, so that the null of a large region is an upper bound."""
-FLOW_EXPLAINS = 0.6
-"""A movement counts where undoing it leaves less than this share of the difference."""
+SMOOTH = 1.0
+"""L* per pixel: below this gradient the real face has no edge of its own."""
+BAND = (2.0, 6.0)
+"""Distances from the border, in pixels, between which the sides of a seam are compared."""
+GRAIN = 0.02
+"""Squared L* that is added to local contrast, so that flat skin gives no wild ratios."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,15 @@ CHANGE = Probe(EvidenceKind.CHANGE, "altered", "altered", "CIELAB", 0.15)
 LIGHTNESS = Probe(EvidenceKind.LIGHTNESS, "lighter", "darker", "L*", 0.15)
 RED_GREEN = Probe(EvidenceKind.COLOUR, "redder", "greener", "a*", 0.15)
 YELLOW_BLUE = Probe(EvidenceKind.COLOUR, "yellower", "bluer", "b*", 0.15)
-SHARPNESS = Probe(EvidenceKind.SHARPNESS, "sharper", "smoother", "relative", 0.03)
-TEXTURE = Probe(EvidenceKind.TEXTURE, "more textured", "less textured", "relative", 0.03)
+SHARPNESS = Probe(EvidenceKind.SHARPNESS, "sharper", "smoother", "ln ratio", 0.03)
+TEXTURE = Probe(EvidenceKind.TEXTURE, "more textured", "less textured", "ln ratio", 0.03)
 SEAM = Probe(EvidenceKind.SEAM, "blending edge", "blending edge", "L*", 0.1)
 VERTICAL = Probe(EvidenceKind.POSITION, "moved down", "moved up", "eye distances", 0.002)
 HORIZONTAL = Probe(EvidenceKind.POSITION, "moved left", "moved right", "eye distances", 0.002)
-SIZE = Probe(EvidenceKind.SIZE, "larger", "smaller", "relative", 0.01)
+SIZE = Probe(EvidenceKind.SIZE, "larger", "smaller", "relative", 0.006)
 
+COLOUR_CHANNEL = {LIGHTNESS: 0, RED_GREEN: 1, YELLOW_BLUE: 2}
+"""CIELAB channel of the probes that can follow a movement."""
 PROBES = (
     CHANGE, LIGHTNESS, RED_GREEN, YELLOW_BLUE, SHARPNESS, TEXTURE, SEAM, VERTICAL, HORIZONTAL,
     SIZE,
@@ -101,44 +108,60 @@ class Gauge:
         self.changed = changed
         self.real, self.fake = to_lab(crop.real), to_lab(crop.fake)
         self.signed = self.fake - self.real
+        self.motion = Motion(self.real, self.fake)
+        self._spreads: dict[tuple[Probe, int], float] = {}
         side = max(3, round(0.03 * crop.real.shape[0]) | 1)
         self.unchanged = crop.valid & ~np.asarray(
             cv2.dilate(changed.astype(np.uint8), np.ones((side, side), np.uint8)), dtype=np.bool_
         )
 
     def change(self, probe: Probe, where: Mask) -> float:
-        """Gives the signed change of a region, in the probe's unit; NaN: not measurable."""
+        """Gives the signed change of a region, in the probe's unit.
+
+        Where pixels were moved, colours are compared with where they came from, and what cannot
+        be compared so is not measured.
+
+        Returns:
+            The change; NaN where it cannot be measured.
+        """
+        moved = self.motion.explains(where)
+        if probe in (VERTICAL, HORIZONTAL, SIZE):
+            return self._movement(probe, where) if moved else float("nan")
+        if probe is CHANGE:
+            return _mean(self._maps[CHANGE], where)
+        if moved and probe in COLOUR_CHANNEL:
+            return _mean(self.motion.undone[..., COLOUR_CHANNEL[probe]], where)
+        if moved or self._is_warp:
+            return float("nan")
         if probe is SEAM:
             return self._seam(where)
         if probe in (SHARPNESS, TEXTURE):
-            before, after = self._energy[probe.kind]
-            return _sum(after, where) / max(_sum(before, where), 1e-6) - 1
-        if probe in (VERTICAL, HORIZONTAL, SIZE) and not self._moved(where):
-            return float("nan")
-        if probe is SIZE:
-            return self._growth(where)
+            return float(np.median(self._maps[probe][where]))
         return _mean(self._maps[probe], where)
+
+    @functools.cached_property
+    def _is_warp(self) -> bool:
+        """True where the forgery as a whole is a movement; its rest is covered or uncovered."""
+        return self.motion.explains(self.changed)
+
+    def _movement(self, probe: Probe, where: Mask) -> float:
+        return self.motion.growth(where) if probe is SIZE else _mean(self._maps[probe], where)
 
     def null(self, probe: Probe, pixels: int) -> float:
         """Gives the spread of the change over unchanged windows of about `pixels` pixels."""
         side = max([side for side in WINDOWS if side * side <= pixels], default=WINDOWS[0])
-        return max(probe.floor, self._spread(probe, side))
+        if (probe, side) not in self._spreads:
+            self._spreads[probe, side] = self._spread(probe, side)
+        return max(probe.floor, self._spreads[probe, side])
 
-    @functools.cache  # noqa: B019 - a gauge lives for one frame
     def _spread(self, probe: Probe, side: int) -> float:
-        if probe is SEAM:
-            values = np.abs(self._step)[self.unchanged]
-            return (
-                float(values.std(dtype=np.float64) / np.sqrt(side)) if values.size else float("inf")
-            )
+        if probe is SEAM:  # a difference of two means over bands of some 40 pixels
+            probe, side = LIGHTNESS, 5
         whole = cv2.erode(self.unchanged.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
         if np.count_nonzero(whole) < LEAST_WINDOWS:
             return float("inf")
-        if probe in (SHARPNESS, TEXTURE):
-            before, after = (cv2.blur(energy, (side, side)) for energy in self._energy[probe.kind])
-            values = after[whole] / np.maximum(before[whole], 1e-6) - 1
-        elif probe is SIZE:
-            values = self._growth_of_windows(side)[whole]
+        if probe is SIZE:
+            values = self.motion.growth_of_windows(side)[whole]
         else:
             values = cv2.blur(self._maps[probe], (side, side))[whole]
         return float(1.4826 * np.median(np.abs(values)))
@@ -146,94 +169,60 @@ class Gauge:
     @functools.cached_property
     def _maps(self) -> dict[Probe, Map]:
         distance = self.crop.eye_distance
-        along, across = self._flow[..., 0] / distance, self._flow[..., 1] / distance
         length = np.sqrt(np.einsum("ijk,ijk->ij", self.signed, self.signed))
         return {
             CHANGE: length - np.median(length[self.unchanged] if self.unchanged.any() else 0.0),
             LIGHTNESS: self.signed[..., 0].copy(),
             RED_GREEN: self.signed[..., 1].copy(),
             YELLOW_BLUE: self.signed[..., 2].copy(),
-            VERTICAL: across,
-            HORIZONTAL: along,  # the subject's left is on the picture's right
+            SHARPNESS: self._contrast(1.5, 4.0),
+            TEXTURE: self._contrast(0.0, 1.5),
+            VERTICAL: self.motion.flow[..., 1] / distance,
+            # the subject's left is on the picture's right
+            HORIZONTAL: self.motion.flow[..., 0] / distance,
         }
 
-    @functools.cached_property
-    def _energy(self) -> dict[EvidenceKind, tuple[Map, Map]]:
-        """Band energies: contours (sharpness) and the finest grain (texture), real and fake."""
-        pairs = {}
-        for kind, fine, coarse in (
-            (EvidenceKind.SHARPNESS, 1.5, 4.0),
-            (EvidenceKind.TEXTURE, 0.0, 1.5),
-        ):
-            pairs[kind] = (
-                _band(self.real[..., 0], fine, coarse),
-                _band(self.fake[..., 0], fine, coarse),
-            )
-        return pairs
-
-    @functools.cached_property
-    def _flow(self) -> Map:
-        """`(S, S, 2)` movement from the real to the fake side, crop pixels, x then y."""
-        real, fake = (cv2.cvtColor(s, cv2.COLOR_RGB2GRAY) for s in (self.crop.real, self.crop.fake))
-        finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        return np.asarray(finder.calc(real, fake, None))
-
-    @functools.cached_property
-    def _undone(self) -> Map:
-        """`(S, S)` length of the difference that is left when the movement is undone."""
-        size = self.real.shape[0]
-        rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
-        back = cv2.remap(
-            self.fake, columns + self._flow[..., 0], rows + self._flow[..., 1], cv2.INTER_LINEAR
+    def _contrast(self, fine: float, coarse: float) -> Map:
+        """Gives the logarithm of fake over real local contrast, in a band of scales."""
+        before, after = (
+            cv2.blur(_band(side[..., 0], fine, coarse), (9, 9)) for side in (self.real, self.fake)
         )
-        return np.asarray(np.abs(back - self.real).sum(axis=2))
-
-    def _moved(self, where: Mask) -> bool:
-        before = _sum(np.abs(self.signed).sum(axis=2), where)
-        return before > 0 and _sum(self._undone, where) < FLOW_EXPLAINS * before
-
-    def _growth(self, where: Mask) -> float:
-        """Gives the relative growth of a region: the scale that fits its movement best.
-
-        Each connected part grows about its own middle. (The mean divergence would be nothing:
-        it adds up to zero over any movement that dies out within the region.)
-        """
-        _, parts = cv2.connectedComponents(where.astype(np.uint8))
-        rows, columns = np.nonzero(where)
-        part = parts[rows, columns]
-        pixels = np.maximum(np.bincount(part), 1)
-        outward = np.zeros(len(part))
-        spread = np.zeros(len(part))
-        for place, flow in ((columns, self._flow[..., 0]), (rows, self._flow[..., 1])):
-            middle = np.bincount(part, place) / pixels
-            away = place - middle[part]
-            outward += away * flow[rows, columns]
-            spread += away * away
-        return float(outward.sum() / max(spread.sum(), 1e-6))
-
-    def _growth_of_windows(self, side: int) -> Map:
-        """Gives the growth of the square window around each pixel."""
-        ramp = np.arange(side, dtype=np.float32) - side // 2
-        box = np.ones(side, np.float32)
-        outward = cv2.sepFilter2D(self._flow[..., 0], cv2.CV_32F, ramp, box) + cv2.sepFilter2D(
-            self._flow[..., 1], cv2.CV_32F, box, ramp
-        )
-        return np.asarray(outward / (2 * side * float(ramp @ ramp)))
-
-    @functools.cached_property
-    def _step(self) -> Map:
-        """`(S, S)` growth of the lightness gradient from real to fake, L* per pixel."""
-        return _gradient(self.fake[..., 0]) - _gradient(self.real[..., 0])
+        return np.asarray(0.5 * np.log((after + GRAIN) / (before + GRAIN)))
 
     def _seam(self, where: Mask) -> float:
-        """Gives by how much steps along the rim of a change grew more than inside it."""
-        inner = cv2.erode(self.changed.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        outer = cv2.dilate(self.changed.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        """Gives the step of lightness that the fake has along the change's border, L*.
+
+        Only where the real face is smooth: along a lip's own edge a darker lip makes no seam.
+        """
         near = cv2.dilate(where.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-        rim = outer & ~inner & near & self.crop.valid
-        if np.count_nonzero(rim) < LEAST_PIXELS or np.count_nonzero(inner & where) < LEAST_PIXELS:
+        rim = self._border & near & self.crop.valid
+        flat = rim & (_gradient(self.real[..., 0]) < SMOOTH)
+        pixels = np.count_nonzero(flat)
+        if pixels < LEAST_PIXELS or 2 * pixels < np.count_nonzero(rim):
             return float("nan")
-        return max(0.0, _mean(self._step, rim) - _mean(self._step, inner & where))
+        return _mean(self._jump, flat)
+
+    @functools.cached_property
+    def _depth(self) -> tuple[Map, Map]:
+        """Distance of each pixel to the border of the change, from inside and from outside."""
+        inside = self.changed.astype(np.uint8)
+        return tuple(cv2.distanceTransform(each, cv2.DIST_L2, 5) for each in (inside, 1 - inside))
+
+    @functools.cached_property
+    def _border(self) -> Mask:
+        inside, outside = self._depth
+        return np.asarray(np.maximum(inside, outside) <= 1.5)
+
+    @functools.cached_property
+    def _jump(self) -> Map:
+        """`(S, S)` how much more the lightness changed just inside the border than outside."""
+        lightness = self.signed[..., 0]
+        means = []
+        for distance in self._depth:
+            band = ((distance > BAND[0]) & (distance <= BAND[1])).astype(np.float32)
+            weight = cv2.blur(band, (15, 15))
+            means.append(cv2.blur(lightness * band, (15, 15)) / np.maximum(weight, 1e-3))
+        return np.asarray(np.abs(means[0] - means[1]))
 
 
 def _sum(values: Map, where: Mask) -> float:

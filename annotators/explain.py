@@ -8,6 +8,7 @@ model (`annotators.mllm`).
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,23 +85,30 @@ def sentence(region: str, evidence: Evidence, settings: EvidenceSettings) -> str
     least = float(getattr(settings, evidence.kind.value))
     ratio = evidence.effect / least if least else float("inf")
     degree = "slightly" if ratio < 2 else "clearly" if ratio < 5 else "much"
-    many = is_plural(region)
     return _sentences()[evidence.kind.value][evidence.direction].format(
         region=region,
         degree=degree,
         effect=f"{evidence.effect:.0f}" if evidence.effect >= 2 else f"{evidence.effect:.1f}",
         percent=f"{evidence.effect:.0%}",
-        be="are" if many else "is",
-        have="have" if many else "has",
-        sit="sit" if many else "sits",
-        show="show" if many else "shows",
+        times=f"{math.exp(evidence.effect):.1f}",
+        left=f"{math.exp(-evidence.effect):.0%}",
+        **verbs(region),
     )
+
+
+def verbs(region: str) -> dict[str, str]:
+    """Gives the verbs of the sentences as they agree with a FICT name."""
+    if is_plural(region):
+        return {"be": "are", "have": "have", "sit": "sit", "show": "show"}
+    return {"be": "is", "have": "has", "sit": "sits", "show": "shows"}
 
 
 def is_plural(region: str) -> bool:
     """Tells whether a FICT name takes a plural verb."""
-    last = region.split()[-1]
-    return last == "teeth" or (last.endswith("s") and last not in SINGULAR_IN_S)
+    last = region.split(" ")[-1]
+    return (
+        " and " in region or last == "teeth" or (last.endswith("s") and last not in SINGULAR_IN_S)
+    )
 
 
 def compose(

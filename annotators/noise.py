@@ -90,12 +90,10 @@ class NoiseFloor:
     Attributes:
         activity: Bin centres, ascending.
         sigma: Noise at each centre, CIELAB units, never falling.
-        median: Median difference of the reference, CIELAB units.
     """
 
     activity: NDArray[np.float64]
     sigma: NDArray[np.float64]
-    median: float
 
     def units(self, size: Map, activity: Map) -> Map:
         """Gives a difference in units of the noise that is expected at each pixel."""
@@ -103,6 +101,12 @@ class NoiseFloor:
         table = np.interp(steps, self.activity, self.sigma).astype(np.float32)
         index = np.minimum(activity * (255 / max(steps[-1], 1e-6)), 255).astype(np.uint8)
         return np.asarray(size / table[index])
+
+
+def noise_level(frame: Difference) -> float:
+    """Gives the median difference of the reference pixels that differ at all, CIELAB units."""
+    noisy = frame.size[frame.reference & (frame.size > CODED_ALIKE)]
+    return float(np.median(noisy)) if noisy.size else 0.0
 
 
 def fit_noise(size: Map, activity: Map, reference: NDArray[np.bool_]) -> NoiseFloor:
@@ -119,7 +123,7 @@ def fit_noise(size: Map, activity: Map, reference: NDArray[np.bool_]) -> NoiseFl
     noisy = reference & (size > CODED_ALIKE)
     values, contrast = size[noisy], activity[noisy]
     if values.size < LEAST_REFERENCE:
-        return NoiseFloor(np.array([0.0, 1.0]), np.full(2, LEAST_NOISE), 0.0)
+        return NoiseFloor(np.array([0.0, 1.0]), np.full(2, LEAST_NOISE))
     edges = np.quantile(contrast, np.linspace(0, 1, BINS + 1))
     which = np.clip(np.searchsorted(edges, contrast, side="right") - 1, 0, BINS - 1)
     centres, sigmas = [], []
@@ -130,4 +134,4 @@ def fit_noise(size: Map, activity: Map, reference: NDArray[np.bool_]) -> NoiseFl
             read = (np.quantile(inside, at) / is_ for at, is_ in SIGMAS.items())
             sigmas.append(max(LEAST_NOISE, *map(float, read)))
     rising = np.maximum.accumulate(sigmas)
-    return NoiseFloor(np.array(centres), rising, float(np.median(values)))
+    return NoiseFloor(np.array(centres), rising)

@@ -40,6 +40,10 @@ from schemas.records import (
 from sources.crop import CropPair, crop_clip
 from sources.pairs import read_pair
 
+CONTROL = "none"
+"""Class of a method that forges nothing."""
+LEAST_FACE_SCORE = 0.0
+"""Below this a mesh is no face at all; between it and the manifest's gate it is a poor one."""
 Labels = NDArray[np.uint8]
 T = TypeVar("T")
 
@@ -79,7 +83,7 @@ class Measurer:
         self.settings = settings
         self.tree: Tree = load_tree()
         make_finder, self.parser = backends(settings)
-        self.finder = make_finder()
+        self.finder = make_finder(LEAST_FACE_SCORE)
 
     def measure_pair(self, job: PairJob) -> tuple[list[MeasuredFrame], list[Reject]]:
         """Measures the sampled frames of one pair.
@@ -110,6 +114,12 @@ class Measurer:
     ) -> MeasuredFrame:
         if isinstance(artifact, Rejected):
             raise artifact
+        if job.forgery == CONTROL:
+            raise Rejected(
+                RejectReason.CONTROL_MARKED,
+                f"{artifact.mask.mean():.1%} of frame {crop.index} of a control were marked, "
+                "although nothing was forged",
+            )
         labels = self.parser(crop.real, crop.landmarks, self.tree)
         located = localise(artifact.mask, labels, self.tree, self.settings.localise)
         if not located:
@@ -172,7 +182,7 @@ class Measurer:
         return _picture(bgr, ".jpg", options, f"{pair.key}/{index:06d}-{side}.jpg")
 
 
-def backends(settings: Measure) -> tuple[Callable[[], LandmarkBackend], Parser]:
+def backends(settings: Measure) -> tuple[Callable[[float], LandmarkBackend], Parser]:
     """Gives the landmark and parsing backends that the settings name.
 
     Raises:

@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from annotators.explain import PROMPTS, compose, plain
+from annotators.explain import PROMPTS, compose, plain, verbs
 from fict.tree import Tree
 from schemas import rle
 from schemas.records import Claim, MeasuredFrame, Question, Segmentation, Side, Task
@@ -96,6 +96,8 @@ def ask(
     questions += [writer.write(task, "real", Query(), nothing) for task in _tasks("D", "C", "I")]
     questions += [writer.write(task, "real", of_region, nothing) for task in _tasks("R")]
     questions += [writer.write(task, "real", of_box, nothing) for task in _tasks("B")]
+    if untouched:
+        questions += [writer.write(task, "real", untouched, nothing) for task in _tasks("R")]
     return questions
 
 
@@ -129,6 +131,7 @@ class _Writer:
             "forgery": self.frame.forgery,
             "text": " ".join(plain(claim.sentence) for claim in answer.claims),
             "age": age,
+            **verbs(query.name),
         }
         chosen = ask[_pick(self.frame.id, f"{task}{image}{query.name}", len(ask))]
         return Question(

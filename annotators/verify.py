@@ -57,7 +57,8 @@ def _verdict(
     if measured.significant:
         return ("supported" if measured.direction == statement.direction else "contradicted"), found
     least = float(getattr(settings, measured.kind.value))
-    if measured.effect + settings.min_significance * measured.spread < 2 * least:
+    claimed = measured.effect if measured.direction == statement.direction else -measured.effect
+    if claimed + settings.min_significance * measured.spread < least:
         return "contradicted", f"{found}; a change of {least:g} would have been seen"
     return "untestable", f"{found}; too close to chance"
 

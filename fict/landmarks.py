@@ -235,5 +235,5 @@ def _check(image: NDArray[np.uint8]) -> None:
         )
 
 
-LANDMARK_BACKENDS: dict[str, Callable[[], LandmarkBackend]] = {"mesh": MeshLandmarks}
+LANDMARK_BACKENDS: dict[str, Callable[[float], LandmarkBackend]] = {"mesh": MeshLandmarks}
 """Landmark backends by name; a new one is one file and one line here."""

@@ -7,13 +7,14 @@ It wraps the stages in Prefect tasks, for `prefect deployment run annotate/<data
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
+from pydantic import Field
 
 from flows import stages
 from flows.compact import compact
-from flows.run import Run, Summary, make_run
+from flows.run import PlannedPair, Run, Summary, make_run
 from qa.report import write_report
 
 
@@ -23,27 +24,27 @@ def _log_progress(stage: str, done: int, total: int) -> None:
 
 
 @task(name="plan")
-def plan_task(run: Run) -> int:
-    """Freezes the plan; gives the number of pairs."""
-    return len(stages.plan(run))
+def plan_task(run: Run) -> list[PlannedPair]:
+    """Freezes the plan."""
+    return stages.plan(run)
 
 
 @task(name="measure")
-def measure_task(run: Run) -> int:
+def measure_task(run: Run, pairs: list[PlannedPair]) -> int:
     """Measures in worker processes; gives the number of pairs done."""
-    return stages.measure(run, _log_progress)
+    return stages.measure(run, pairs, _log_progress)
 
 
 @task(name="explain")
-def explain_task(run: Run) -> int:
+def explain_task(run: Run, pairs: list[PlannedPair]) -> int:
     """Explains; gives the number of pairs done."""
-    return stages.explain(run, _log_progress)
+    return stages.explain(run, pairs, _log_progress)
 
 
 @task(name="compact")
-def compact_task(run: Run) -> Summary:
+def compact_task(run: Run, plan: list[PlannedPair]) -> Summary:
     """Writes the shards."""
-    return compact(run)
+    return compact(run, plan)
 
 
 @task(name="report")
@@ -57,8 +58,8 @@ def annotate(
     dataset: str,
     manifest: str = "data_manifest.yaml",
     explainer: str = "",
-    limit: int = 0,
-    workers: int = 0,
+    limit: Annotated[int, Field(ge=0)] = 0,
+    workers: Annotated[int, Field(ge=0)] = 0,
 ) -> dict[str, Any]:
     """Annotates one dataset of the manifest.
 
@@ -66,14 +67,15 @@ def annotate(
         dataset: Its name in the manifest.
         manifest: Path of the manifest.
         explainer: `evidence` or `mllm`; empty for the manifest's.
-        limit: At most so many pairs; 0 for all.
+        limit: At most so many pairs of new work; 0 for all.
         workers: Worker processes; 0 for one each core.
     """
     run = make_run(dataset, Path(manifest), explainer=explainer, limit=limit, workers=workers)
-    plan_task(run)
-    measure_task(run)
-    explain_task(run)
-    summary = compact_task(run)
+    plan = plan_task(run)
+    pairs = stages.waiting(run, plan)
+    measure_task(run, pairs)
+    explain_task(run, pairs)
+    summary = compact_task(run, plan)
     page = report_task(run)
     get_run_logger().info("%d frames annotated; report: %s", summary.frames.total(), page)
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,8 @@ def facext() -> None:
     First steps: `facext forge` makes pairs with known truth, `facext annotate toy` annotates them,
     then open out/toy/qa/index.html.
 
-    Exit codes: 0 done, 1 failed, 2 wrong use, 3 done, but some pairs or frames were rejected.
+    Exit codes: 0 done, 1 failed, 2 wrong use, 3 done, but some pairs or frames were
+    rejected or explained by measurements instead of the model.
     """
 
 
@@ -41,9 +43,9 @@ def facext() -> None:
 @click.argument("dataset")
 @manifest_option
 @click.option("--explainer", default="", help="`evidence` or `mllm` instead of the manifest's.")
-@click.option("--limit", type=click.IntRange(0), default=0, help="At most so many pairs.")
+@click.option("--limit", type=click.IntRange(0), default=0, help="At most so many more pairs.")
 @click.option(
-    "--workers", type=click.IntRange(0), default=0, help="Processes; default: one each core."
+    "--workers", type=click.IntRange(0), default=0, help="Processes; default: one per core."
 )
 def annotate(dataset: str, manifest: Path, explainer: str, limit: int, workers: int) -> int:
     """Annotate a DATASET of the manifest.
@@ -61,7 +63,10 @@ def annotate(dataset: str, manifest: Path, explainer: str, limit: int, workers: 
     _print_summary(dataset, summary, done)
     click.echo(f"annotations  {run.shards}/")
     click.echo(f"report       {run.output / 'qa' / 'index.html'}")
-    return DONE_WITH_REJECTS if summary.rejects else DONE
+    if summary.fallbacks["server_error"]:
+        server = run.manifest.mllm(run.manifest.explain.mllm)
+        click.echo(f"the captioning server {server.base_url} failed; run again to ask it again")
+    return DONE_WITH_REJECTS if summary.rejects or summary.fallbacks else DONE
 
 
 @facext.command()
@@ -76,7 +81,9 @@ def annotate(dataset: str, manifest: Path, explainer: str, limit: int, workers: 
 @click.option("--method", "methods", multiple=True, help="Only this method, repeatable.")
 @click.option("--frames", type=click.IntRange(1), default=50, show_default=True, help="Per clip.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
-@click.option("--workers", type=click.IntRange(0), default=0, help="Default: one each core.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=0, help="Processes; default: one per core."
+)
 def forge(
     out: Path, pictures: tuple[Path, ...], methods: tuple[str, ...], frames: int, seed: int,
     workers: int,
@@ -107,7 +114,7 @@ def forge(
     return DONE
 
 
-@facext.command()
+@facext.command(short_help="Write a dataset's report again.")
 @click.argument("dataset")
 @manifest_option
 def qa(dataset: str, manifest: Path) -> int:
@@ -120,7 +127,7 @@ def qa(dataset: str, manifest: Path) -> int:
     return DONE
 
 
-@facext.command()
+@facext.command(short_help="Print the Facial Image Concept Tree.")
 @click.option("--definitions", is_flag=True, help="With the definition of each concept.")
 def tree(definitions: bool) -> int:
     """Print the Facial Image Concept Tree: 112 atomic regions and their parents."""
@@ -149,7 +156,7 @@ def tree(definitions: bool) -> int:
     return DONE
 
 
-@facext.command()
+@facext.command(short_help="Show what is installed and works.")
 def doctor() -> int:
     """Show what is installed and which backends work on this machine."""
     from flows.doctor import examine
@@ -171,6 +178,7 @@ def _print_summary(dataset: str, summary: Summary, done: int) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; errors become one message and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's Ctrl-C
     sys.exit(
         _guarded(lambda: facext.main(args=arguments, prog_name="facext", standalone_mode=False))
     )
@@ -179,7 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _guarded(command: Callable[[], Any]) -> int:
     try:
         return int(command() or DONE)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("\nstopped; the same command goes on from here", err=True)
         return INTERRUPTED
     except click.ClickException as error:

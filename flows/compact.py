@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from annotators.pipeline import CONTROL
 from fict.tree import load_tree
 from flows.run import PlannedPair, Run, Summary
-from flows.stages import explain_hash, read_plan
-from flows.units import code_version, unit_id, write_text
+from flows.stages import explain_hash
+from flows.units import code_version, read_json, unit_id, write_text
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Reject
 from schemas.shards import read_records, write_records
@@ -19,41 +21,73 @@ from schemas.shards import read_records, write_records
 ROWS_PER_SHARD = 1000
 
 
-def compact(run: Run) -> Summary:
-    """Joins the units into shards and rejects; does nothing where they are up to date.
+def compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
+    """Joins the finished units of a plan into shards and rejects.
+
+    Does nothing where they are up to date. Two runs at once take turns.
 
     Raises:
         OutputError: Two rows have one id; nothing is published then.
     """
-    planned = read_plan(run)
+    with (run.output / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _compact(run, plan)
+
+
+def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
+    planned = [pair for pair in plan if run.explained.is_stored(pair.explain_unit)]
     metadata = _metadata(run)
-    digest = unit_id({"units": [pair.explain_unit for pair in planned], "metadata": metadata})
+    unplanned = read_records(run.unplanned_path, Reject)
+    digest = unit_id(
+        {
+            "units": [_content(run, pair) for pair in planned],
+            "unplanned": [one.model_dump() for one in unplanned],
+            "metadata": metadata,
+        }
+    )
     stamp = run.output / "annotations.json"
-    found = _read_stamp(stamp)
-    retried = any(not run.explained.is_done(pair.explain_unit) for pair in planned)
-    if found and found["digest"] == digest and not retried:
-        return _summary(found, len(planned))
+    counts = (len(plan), len(plan) - len(planned))
+    found = read_json(stamp)
+    if found.get("digest") == digest and found.get("files") == _sizes(run):
+        return _summary(found, *counts)
     stamp.unlink(missing_ok=True)
-    rejects = read_records(run.output / "plan.rejects.parquet", Reject)
-    rejects += run.measured.rejects(pair.measure_unit for pair in planned)
+    rejects = [*unplanned, *run.measured.rejects(pair.measure_unit for pair in planned)]
     rejects += run.explained.rejects(pair.explain_unit for pair in planned)
     write_records(run.rejects_path, rejects, Reject, metadata)
     frames, fallbacks = _write_shards(run, planned, metadata)
     facts = {
         "digest": digest,
+        "files": _sizes(run),
         "frames": [[*key, count] for key, count in frames.items()],
         "rejects": Counter(one.reason for one in rejects),
         "fallbacks": fallbacks,
     }
     write_text(stamp, json.dumps(facts, sort_keys=True, indent=1))
-    return _summary(facts, len(planned))
+    return _summary(facts, *counts)
+
+
+def _content(run: Run, pair: PlannedPair) -> list[str]:
+    """Gives what tells one result of a pair from another, also after a second try."""
+    return [
+        pair.explain_unit,
+        run.measured.content(pair.measure_unit),
+        run.explained.content(pair.explain_unit),
+    ]
+
+
+def _sizes(run: Run) -> dict[str, int]:
+    """Gives the published files and their sizes."""
+    files = [*sorted(run.shards.glob("*.parquet")), run.rejects_path]
+    return {path.name: path.stat().st_size for path in files if path.is_file()}
 
 
 def _metadata(run: Run) -> dict[str, Any]:
-    tree = load_tree()
+    tree, dataset = load_tree(), run.manifest.dataset(run.name)
     return {
         "dataset": run.name,
-        "licence": run.manifest.dataset(run.name).licence.model_dump(mode="json"),
+        "title": dataset.title,
+        "controls": [m for m, forgery in dataset.methods.items() if forgery == CONTROL],
+        "licence": dataset.licence.model_dump(mode="json"),
         "fict": {"version": tree.version, "categories": categories()},
         "code_version": code_version(),
         "measure": run.manifest.measure.model_dump(mode="json"),
@@ -110,17 +144,10 @@ def _shards_of(run: Run, planned: Sequence[PlannedPair]) -> Iterable[list[Annota
         yield rows
 
 
-def _read_stamp(stamp: Path) -> dict[str, Any] | None:
-    try:
-        facts: dict[str, Any] = json.loads(stamp.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
-    return facts
-
-
-def _summary(facts: dict[str, Any], pairs: int) -> Summary:
+def _summary(facts: dict[str, Any], pairs: int, open_pairs: int) -> Summary:
     return Summary(
         pairs=pairs,
+        open_pairs=open_pairs,
         frames=Counter({(method, level): count for method, level, count in facts["frames"]}),
         rejects=Counter(facts["rejects"]),
         fallbacks=Counter(facts["fallbacks"]),

@@ -68,10 +68,18 @@ def print_summary(dataset: str, summary: Summary, done: int) -> None:
     console.print(table)
     methods = len({method for method, _ in summary.frames})
     console.print(
-        f"{summary.frames.total()} frames annotated over {methods} methods, "
-        f"from {summary.pairs} pairs; {done} units done now"
+        f"{many(summary.frames.total(), 'frame')} annotated over {many(methods, 'method')}, "
+        f"from {many(summary.pairs - summary.open_pairs, 'pair')}; "
+        f"{many(done, 'unit')} of work done now"
     )
+    if summary.open_pairs:
+        console.print(f"{many(summary.open_pairs, 'pair')} of the dataset not annotated yet")
     for reason, number in sorted(summary.rejects.items()):
         console.print(f"{number:>5} rejected: {reason}")
     for reason, number in sorted(summary.fallbacks.items()):
         console.print(f"{number:>5} explained by measurements instead: {reason}")
+
+
+def many(number: int, thing: str) -> str:
+    """Gives a count in words: `1 frame`, `2 frames`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")

@@ -6,8 +6,10 @@ Then, in another terminal: `prefect deployment run annotate/toy --watch`.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,7 +60,9 @@ def start_server(url: str) -> subprocess.Popen[bytes]:
     place = urlsplit(url)
     command = [sys.executable, "-m", "prefect", "server", "start"]
     command += ["--host", place.hostname or "127.0.0.1", "--port", str(place.port or 4200)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own words
+    server = subprocess.Popen(  # noqa: S603 - our own words
+        command, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + STARTUP_S
     while not is_healthy(url):
         if server.poll() is not None or time.monotonic() > deadline:
@@ -68,20 +72,37 @@ def start_server(url: str) -> subprocess.Popen[bytes]:
     return server
 
 
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop_with(server: subprocess.Popen[bytes]) -> None:
+    """Ends this process when the server has ended."""
+    server.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> None:
     """Serves every dataset's deployment until interrupted."""
     url = get_current_settings().api.url or "http://127.0.0.1:4200/api"
     os.environ["PREFECT_API_URL"] = url
     manifest = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("data_manifest.yaml")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)  # also where a shell started us with SIGINT ignored
     server = None
     try:
         if not is_healthy(url):
             print(f"starting a Prefect server at {url}", flush=True)
             server = start_server(url)
+            threading.Thread(target=_stop_with, args=(server,), daemon=True).start()
+        print("serving; in another terminal: .venv/bin/prefect deployment run annotate/toy --watch")
         serve(*deployments(manifest), pause_on_shutdown=False)
+    except KeyboardInterrupt:
+        print("stopped")
     except FacextError as error:
         sys.exit(f"error: {error}")
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server's end is ours now
         if server is not None:
             server.terminate()
             server.wait()

@@ -40,9 +40,9 @@ def examine() -> bool:
 def _landmarks() -> str:
     from skimage.data import astronaut
 
-    from fict.landmarks import LANDMARK_BACKENDS
+    from fict.landmarks import FACE_SCORE_GATE, LANDMARK_BACKENDS
 
-    faces = LANDMARK_BACKENDS["mesh"]().detect(astronaut())
+    faces = LANDMARK_BACKENDS["mesh"](FACE_SCORE_GATE).detect(astronaut())
     return f"{len(faces)} face found in a test picture, score {faces[0].score:.0f}"
 
 

@@ -21,8 +21,9 @@ def annotate_dataset(run: Run, progress: Progress) -> tuple[Summary, int]:
     Raises:
         FacextError: The run cannot go on; finished units are kept.
     """
-    stages.plan(run)
-    done = stages.measure(run, progress) + stages.explain(run, progress)
-    summary = compact(run)
+    plan = stages.plan(run)
+    pairs = stages.waiting(run, plan)
+    done = stages.measure(run, pairs, progress) + stages.explain(run, pairs, progress)
+    summary = compact(run, plan)
     write_report(run.name, run.shards, run.rejects_path, run.output / "qa")
     return summary, done

@@ -24,6 +24,10 @@ class PlannedPair(Pair):
     measure_unit: str = ""
     explain_unit: str = ""
 
+    def pair_only(self) -> Pair:
+        """Gives the pair without its units."""
+        return Pair(**{name: getattr(self, name) for name in Pair.model_fields})
+
 
 @dataclass(frozen=True)
 class Run:
@@ -33,7 +37,7 @@ class Run:
         name: The dataset's name in the manifest.
         manifest: The manifest, with the run's overrides already applied.
         workers: Processes of the measure stage, requests in flight of the explain stage.
-        limit: At most so many pairs; 0 for all.
+        limit: At most so many pairs of new work; 0 for all.
     """
 
     name: str
@@ -50,6 +54,11 @@ class Run:
     def plan_path(self) -> Path:
         """The frozen plan."""
         return self.output / "plan.parquet"
+
+    @property
+    def unplanned_path(self) -> Path:
+        """Rejects of the plan: files without a partner or with a strange name."""
+        return self.output / "plan.rejects.parquet"
 
     @property
     def shards(self) -> Path:
@@ -83,12 +92,14 @@ class Summary:
 
     Attributes:
         pairs: Pairs of the plan.
+        open_pairs: Pairs of the plan that are not annotated yet.
         frames: Annotated frames by (method, compression).
         rejects: Rejects by reason.
         fallbacks: Frames that another explainer than the wanted one explained, by reason.
     """
 
     pairs: int
+    open_pairs: int
     frames: Counter[tuple[str, str]]
     rejects: Counter[str]
     fallbacks: Counter[str]
@@ -103,7 +114,7 @@ def make_run(
         name: The dataset.
         manifest: Path of the manifest.
         explainer: Replaces the manifest's explainer where given.
-        limit: At most so many pairs; 0 for all.
+        limit: At most so many pairs of new work; 0 for all.
         workers: Worker processes; 0 for one each core.
 
     Raises:

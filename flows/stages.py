@@ -1,32 +1,32 @@
 """The stages of a run as plain functions: plan, measure, explain.
 
-Each takes a `Run` and leaves files; the next one reads them. Tasks pass paths, never arrays. The
-Prefect flow and the command line call the same functions.
+Each takes a `Run` and the pairs of the plan and leaves files; the next one reads them. The Prefect
+flow and the command line call the same functions. `plan.parquet` is for people and tools to read: a
+run works on the plan it made, whatever another run writes meanwhile.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import multiprocessing
+import itertools
 import shutil
-import signal
 import traceback
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import cv2
 
 from annotators.explain import Explainer
 from annotators.pipeline import Measurer, PairJob, backends, explain_frame, reject
 from fict.tree import load_tree
+from flows.pool import Workers
 from flows.run import PlannedPair, Progress, Run
 from flows.units import code_version, unit_id, write_text
 from schemas.errors import FacextError, OutputError, Rejected, RejectReason, UsageError, nearest
 from schemas.provenance import file_hash
 from schemas.records import AnnotatedFrame, Pair, Reject
-from schemas.shards import read_records, write_records
+from schemas.shards import write_records
 from sources.pairs import find_pairs
 
 if TYPE_CHECKING:
@@ -60,11 +60,10 @@ def plan(run: Run) -> list[PlannedPair]:
     pairs, missing = find_pairs(run.name, dataset, root)
     hashes = functools.cache(lambda path: file_hash(root / path))
     planned = [
-        _planned(run, pair, hashes(pair.real_path), hashes(pair.fake_path))
-        for pair in (pairs[: run.limit] if run.limit else pairs)
+        _planned(run, pair, hashes(pair.real_path), hashes(pair.fake_path)) for pair in pairs
     ]
     write_records(run.plan_path, planned, PlannedPair)
-    write_records(run.output / "plan.rejects.parquet", missing, Reject)
+    write_records(run.unplanned_path, missing, Reject)
     return planned
 
 
@@ -111,38 +110,42 @@ def check_output(folder: Path) -> None:
         raise OutputError(f"only {free / 2**20:.0f} MiB are free at {folder}: nothing was started")
 
 
-def read_plan(run: Run) -> list[PlannedPair]:
-    """Gives the frozen plan."""
-    return read_records(run.plan_path, PlannedPair)
+def waiting(run: Run, planned: Sequence[PlannedPair]) -> list[PlannedPair]:
+    """Gives the pairs to work on: not annotated yet, at most as many as the run's limit."""
+    found = [pair for pair in planned if not is_annotated(run, pair)]
+    return found[: run.limit] if run.limit else found
+
+
+def is_annotated(run: Run, pair: PlannedPair) -> bool:
+    """Tells whether both stages of a pair are done, the second from the first's last result."""
+    measured = run.measured.content(pair.measure_unit)
+    return run.measured.is_done(pair.measure_unit) and run.explained.is_done(
+        pair.explain_unit, measured
+    )
 
 
 # ---- measure ------------------------------------------------------------------------------------
 
 
-def measure(run: Run, progress: Progress) -> int:
-    """Measures every pair of the plan that is not done yet, in worker processes.
+def measure(run: Run, pairs: Sequence[PlannedPair], progress: Progress) -> int:
+    """Measures those of some pairs that are not measured yet, in worker processes.
 
     Returns:
         Number of units that were done now.
     """
-    open_pairs = [p for p in read_plan(run) if not run.measured.is_done(p.measure_unit)]
+    open_pairs = [pair for pair in pairs if not run.measured.is_done(pair.measure_unit)]
     progress("measure", 0, len(open_pairs))
-    if not open_pairs:
-        return 0
-    with ProcessPoolExecutor(
-        max_workers=min(run.processes, len(open_pairs)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(run,),
-    ) as pool:
-        futures = [pool.submit(_measure_unit, pair) for pair in open_pairs]
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                future.result()
-                progress("measure", done, len(open_pairs))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    finished = itertools.count(1)
+
+    def done(_: PlannedPair) -> None:
+        progress("measure", next(finished), len(open_pairs))
+
+    def died(planned: PlannedPair) -> None:
+        death = Rejected(RejectReason.INTERNAL_ERROR, "the worker died over this pair")
+        failed = reject(planned.pair_only(), None, "measure", death)
+        run.measured.commit(planned.measure_unit, [], [failed])
+
+    Workers(_measure_unit, _start_worker, run, run.processes).run(open_pairs, done, died)
     return len(open_pairs)
 
 
@@ -154,8 +157,6 @@ class _Worker:
 
 
 def _start_worker(run: Run) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: finish the unit, the parent stops us
-    cv2.setNumThreads(1)
     _Worker.run = run
     _Worker.measurer = Measurer(run.manifest.measure)
 
@@ -163,7 +164,7 @@ def _start_worker(run: Run) -> None:
 def _measure_unit(planned: PlannedPair) -> None:
     run = _Worker.run
     dataset = run.manifest.dataset(run.name)
-    pair = Pair(**{name: getattr(planned, name) for name in Pair.model_fields})
+    pair = planned.pair_only()
     job = PairJob(
         root=dataset.folder(run.name),
         pair=pair,
@@ -191,13 +192,13 @@ def _internal_error(pair: Pair, index: int | None, stage: str) -> Reject:
 # ---- explain ------------------------------------------------------------------------------------
 
 
-def explain(run: Run, progress: Progress) -> int:
-    """Explains every measured pair that is not explained yet.
+def explain(run: Run, pairs: Sequence[PlannedPair], progress: Progress) -> int:
+    """Explains those of some measured pairs that are not explained yet.
 
     Returns:
         Number of units that were done now.
     """
-    open_pairs = [p for p in read_plan(run) if not run.explained.is_done(p.explain_unit)]
+    open_pairs = [pair for pair in pairs if not is_annotated(run, pair)]
     progress("explain", 0, len(open_pairs))
     work = functools.partial(
         _explain_unit, run, explainer=make_explainer(run), digest=explain_hash(run)
@@ -239,5 +240,6 @@ def _explain_unit(
             raise
         except Exception:
             rejects.append(_internal_error(planned, frame.frame_index, "explain"))
+    parent = run.measured.content(planned.measure_unit)
     unreached = any((row.fallback_reason or "").startswith("server_error") for row in rows)
-    run.explained.commit(planned.explain_unit, rows, rejects, retry=unreached)
+    run.explained.commit(planned.explain_unit, rows, rejects, parent=parent, retry=unreached)

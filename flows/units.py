@@ -19,7 +19,7 @@ from typing import Any, Generic
 
 from schemas.arrow import R
 from schemas.errors import OutputError, RejectReason
-from schemas.provenance import source_hash
+from schemas.provenance import file_hash, source_hash
 from schemas.records import Reject
 from schemas.shards import read_records, write_records
 
@@ -54,15 +54,27 @@ class Store(Generic[R]):
     folder: Path
     record: type[R]
 
-    def is_done(self, unit: str) -> bool:
-        """Tells whether a unit was finished, needs no second try, and its files are whole."""
-        sidecar = self._read_sidecar(unit)
-        if sidecar is None or sidecar.get("retry"):
-            return False
-        return sidecar.get("bytes") == self._sizes(unit)
+    def is_done(self, unit: str, parent: str = "") -> bool:
+        """Tells whether a unit was finished from this parent and needs no second try."""
+        facts = self._read_sidecar(unit)
+        return self.is_stored(unit) and not facts.get("retry") and facts.get("parent") == parent
+
+    def is_stored(self, unit: str) -> bool:
+        """Tells whether a unit was committed and its files are whole."""
+        return self._read_sidecar(unit).get("bytes") == self._sizes(unit)
+
+    def content(self, unit: str) -> str:
+        """Gives a hash of what a unit holds; empty for one that is not stored."""
+        return str(self._read_sidecar(unit).get("content", "")) if self.is_stored(unit) else ""
 
     def commit(
-        self, unit: str, rows: Sequence[R], rejects: Sequence[Reject], *, retry: bool = False
+        self,
+        unit: str,
+        rows: Sequence[R],
+        rejects: Sequence[Reject],
+        *,
+        parent: str = "",
+        retry: bool = False,
     ) -> None:
         """Stores a unit's rows and rejects, then its sidecar.
 
@@ -70,12 +82,20 @@ class Store(Generic[R]):
             unit: The unit's id.
             rows: Its rows.
             rejects: What it could not do, with reasons.
+            parent: Content of the unit that this one was made from.
             retry: True where a later run may do better (a server was down, a bug was met).
         """
-        write_records(self._rows(unit), rows, self.record)
-        write_records(self._rejects(unit), rejects, Reject)
+        paths = (
+            write_records(self._rows(unit), rows, self.record),
+            write_records(self._rejects(unit), rejects, Reject),
+        )
         retry = retry or any(one.reason == RejectReason.INTERNAL_ERROR for one in rejects)
-        facts = {"bytes": self._sizes(unit), "retry": retry}
+        facts = {
+            "bytes": self._sizes(unit),
+            "content": unit_id({"files": [file_hash(path) for path in paths]}),
+            "parent": parent,
+            "retry": retry,
+        }
         write_text(self._sidecar(unit), json.dumps(facts, sort_keys=True))
 
     def rows(self, units: Iterable[str]) -> list[R]:
@@ -100,12 +120,17 @@ class Store(Generic[R]):
         paths = (self._rows(unit), self._rejects(unit))
         return [path.stat().st_size if path.is_file() else -1 for path in paths]
 
-    def _read_sidecar(self, unit: str) -> dict[str, Any] | None:
-        try:
-            facts: dict[str, Any] = json.loads(self._sidecar(unit).read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            return None
-        return facts
+    def _read_sidecar(self, unit: str) -> dict[str, Any]:
+        return read_json(self._sidecar(unit))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a small JSON object; one that is absent or damaged is empty."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,6 +18,8 @@ PALETTE = (
     (204, 121, 167), (213, 94, 0), (0, 114, 178),
 )  # fmt: skip
 """Colours that colour-blind people can tell apart (Okabe and Ito)."""
+FADE = 0.55
+"""Regions after the seventh take the colours again, each time this much closer to white."""
 GAIN = 6
 """The difference is shown this many times as strong."""
 PANELS = ("real", "fake", "difference", "regions", "artifact mask")
@@ -25,7 +27,10 @@ PANELS = ("real", "fake", "difference", "regions", "artifact mask")
 
 def colour(number: int) -> tuple[int, int, int]:
     """Gives the colour of a frame's region by its place in the row, RGB."""
-    return PALETTE[number % len(PALETTE)]
+    rounds, place = divmod(number, len(PALETTE))
+    kept = FADE**rounds
+    red, green, blue = (round(255 - kept * (255 - level)) for level in PALETTE[place])
+    return red, green, blue
 
 
 def panels(row: AnnotatedFrame, side: int = 256) -> dict[str, Image]:

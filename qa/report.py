@@ -26,7 +26,7 @@ from schemas.shards import read_metadata, read_records
 
 MAX_SAMPLES = 24
 MAX_REJECTS = 200
-PANEL_PX = 224
+PANEL_PX = 384
 _PHRASE = re.compile(r"<p>(.*?)</p>(?: \[SEG\])?", re.DOTALL)
 
 
@@ -51,6 +51,7 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
     statistics = collect(paths, rejects)
     rejected = read_records(rejects, Reject) if rejects.is_file() else []
     pictures = folder / "frames"
+    facts = read_metadata(paths[0])
     try:
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir(parents=True)
@@ -60,7 +61,9 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
             .get_template("report.html")
             .render(
                 name=name,
-                facts=read_metadata(paths[0]),
+                title=facts["title"],
+                facts=facts,
+                controls=sum(one.method in facts["controls"] for one in rejected),
                 frames=sum(pq.read_metadata(path).num_rows for path in paths),
                 tables={
                     "Frames": _table(statistics.frames),
@@ -71,9 +74,7 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
                 },
                 rejects=rejected[:MAX_REJECTS],
                 rejects_total=len(rejected),
-                samples=[
-                    _sample(number, row, pictures) for number, row in enumerate(samples(paths))
-                ],
+                samples=[_sample(number, row, pictures) for number, row in enumerate(chosen)],
             )
         )
         for number, row in enumerate(chosen):
@@ -81,7 +82,8 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
                 (pictures / f"{number:03d}-strip.jpg").write_bytes(to_jpeg(strip(row)))
         (folder / "index.html").write_text(page, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write the report into {folder}: {error.strerror}") from error
+        why = error.strerror or error
+        raise OutputError(f"cannot write the report into {folder}: {why}") from error
     return folder / "index.html"
 
 
@@ -147,6 +149,7 @@ def _sample(number: int, row: AnnotatedFrame, folder: Path) -> dict[str, Any]:
         "row": row,
         "files": files,
         "text": marked(row.explanation, colours(row.claims, row)),
+        "names": {region.category_id: region.name for region in row.regions},
         "claims": [(claim, _css(colours([claim], row)[0])) for claim in row.claims],
         "questions": [q for q in row.questions if q.image == "fake"],
     }

@@ -22,6 +22,7 @@ from enum import StrEnum
 class RejectReason(StrEnum):
     """Why a pair or a frame has no annotation; the list is closed, so that counts compare."""
 
+    NO_VIDEOS = "no_videos"
     MISSING_PARTNER = "missing_partner"
     UNREADABLE_VIDEO = "unreadable_video"
     NO_VIDEO_STREAM = "no_video_stream"
@@ -35,6 +36,7 @@ class RejectReason(StrEnum):
     NO_ARTIFACT = "no_artifact"
     EVERYTHING_CHANGED = "everything_changed"
     ARTIFACT_OFF_FACE = "artifact_off_face"
+    CONTROL_MARKED = "control_marked"
     NO_EVIDENCE = "no_evidence"
     INTERNAL_ERROR = "internal_error"
 

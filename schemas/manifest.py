@@ -10,10 +10,10 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.errors import ManifestError, SourceMissing, UsageError, nearest
 
@@ -54,17 +54,25 @@ class Dataset(Settings):
     real: str
     fake: str
     methods: dict[str, str] = Field(min_length=1)
-    compressions: tuple[str, ...] = ("",)
+    compressions: tuple[str, ...] = Field(("",), min_length=1)
     splits: dict[str, str] = {}
     licence: Licence
     prepare: str = ""
 
-    @field_validator("fake")
+    @field_validator("real", "fake")
     @classmethod
-    def _fake_names_method(cls, pattern: str) -> str:
-        if "method" not in _KEYS.findall(pattern):
-            raise ValueError("the pattern needs the key {method}")
+    def _is_pattern(cls, pattern: str) -> str:
+        if pattern.startswith("/") or ".." in pattern.split("/"):
+            raise ValueError("the pattern must be a path below root")
+        if set(_KEYS.sub("", pattern)) & set("{}"):
+            raise ValueError("the pattern has a brace that belongs to no {key}")
         return pattern
+
+    @model_validator(mode="after")
+    def _method_is_known(self) -> Self:
+        if "{method}" not in self.fake and len(self.methods) > 1:
+            raise ValueError("with several methods the pattern fake needs the key {method}")
+        return self
 
     def folder(self, name: str) -> Path:
         """Gives the dataset's root with environment variables filled in.
@@ -76,11 +84,14 @@ class Dataset(Settings):
             if not os.environ.get(variable):
                 raise SourceMissing(
                     f"dataset '{name}' needs the environment variable {variable}: "
-                    f"set it to the folder that holds\n{self.expected_layout(variable)}"
+                    f"set it to the folder that holds\n{self.expected_layout('$' + variable)}"
                 )
         root = Path(_ENVIRONMENT.sub(lambda found: os.environ[found[1]], self.root)).expanduser()
-        if not root.is_dir() or not any(root.iterdir()):
-            state = "is empty" if root.is_dir() else "does not exist"
+        try:
+            state = "" if any(root.iterdir()) else "is empty"
+        except OSError as error:
+            state = f"cannot be opened ({error.strerror})" if root.exists() else "does not exist"
+        if state:
             hint = f"\nmake it with: {self.prepare}" if self.prepare else ""
             raise SourceMissing(
                 f"the folder of dataset '{name}', {root}, {state}; it must hold\n"
@@ -121,17 +132,17 @@ class EvidenceSettings(Settings):
     change: float = Field(1.0, ge=0, description="CIELAB units")
     lightness: float = Field(2.0, ge=0, description="L* units")
     colour: float = Field(2.0, ge=0, description="a*b* units")
-    sharpness: float = Field(0.20, ge=0, description="relative change")
-    texture: float = Field(0.20, ge=0, description="relative change")
-    seam: float = Field(2.0, ge=0, description="L* step across the border")
+    sharpness: float = Field(0.20, ge=0, description="ln of the ratio of contrasts")
+    texture: float = Field(0.20, ge=0, description="ln of the ratio of contrasts")
+    seam: float = Field(3.0, ge=0, description="L* step across the border")
     position: float = Field(0.02, ge=0, description="share of the distance between the eyes")
-    size: float = Field(0.04, ge=0, description="relative change of linear size")
+    size: float = Field(0.025, ge=0, description="relative change of linear size")
 
 
 class Measure(Settings):
     """Settings of the measure stage; their hash is part of each unit's identity."""
 
-    frames: int = Field(4, ge=1, description="evenly spaced frames of each pair")
+    frames: int = Field(4, ge=1, le=100_000, description="evenly spaced frames of each pair")
     crop_size: int = Field(512, ge=64, le=2048)
     crop_margin: float = Field(1.7, ge=1.0, le=4.0, description="crop side / face height")
     crop_quality: int = Field(95, ge=1, le=100, description="JPEG quality of stored crops")
@@ -166,7 +177,7 @@ class Mllm(Settings):
     @field_validator("base_url")
     @classmethod
     def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://", "${")):
+        if not url.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return url
 
@@ -174,7 +185,7 @@ class Mllm(Settings):
 class Manifest(Settings):
     """The whole file."""
 
-    output: str = "out"
+    output: str = Field("out", min_length=1)
     measure: Measure = Measure()
     explain: Explain = Explain()
     mllms: dict[str, Mllm] = {}
@@ -219,8 +230,10 @@ def load_manifest(path: Path = MANIFEST) -> Manifest:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ManifestError(f"cannot read the manifest {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ManifestError(f"{path} must hold keys and values; it holds {content!r:.40}")
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
@@ -239,7 +252,8 @@ def _explain(error: ValidationError, path: Path) -> str:
         elif problem["type"] == "missing":
             lines.append(f"key '{where}' is missing")
         else:
-            lines.append(f"'{where}': {problem['msg']} (found {problem['input']!r:.60})")
+            said = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"'{where}': {said} (found {problem['input']!r:.60})")
     return f"{path} is wrong:\n" + "\n".join(f"  - {line}" for line in lines)
 
 

@@ -104,7 +104,7 @@ class ArtifactMask(Record):
     bbox: tuple[float, float, float, float] = Field(description="COCO box: x, y, width, height.")
     threshold: float = Field(description="Cut that was applied, in the policy's own unit.")
     noise_floor: float = Field(
-        description="Median real-fake difference of this pair's unchanged pixels, in CIELAB units."
+        description="Median difference around the face where the codec left one, CIELAB units."
     )
     confidence: float = Field(description="0..1: share of the mask that noise does not explain.")
     stability: float = Field(description="0..1: mean IoU with the masks at 0.8x and 1.25x the cut.")
@@ -119,7 +119,9 @@ class Region(Record):
     bbox: tuple[float, float, float, float] = Field(description="COCO box of the changed pixels.")
     segmentation: Segmentation = Field(description="Changed pixels inside the concept.")
     concept_area: int = Field(description="Pixels of the whole concept.")
-    concept_segmentation: Segmentation = Field(description="The whole concept.")
+    concept_segmentation: Segmentation = Field(
+        description="The whole concept, as found on the real side."
+    )
     gain: float = Field(description="Gain of the localisation rule, in pixels.")
 
 

@@ -27,6 +27,8 @@ FOREHEAD_TOP, CHIN = 10, 152
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
 MAX_OUTSIDE = 0.15
 """Share of the face's mesh that may lie outside the frame."""
+STRIDE = 1.5
+"""Among several people a face is followed over at most so many of its widths between frames."""
 ALIGNED_PX = 0.5
 """Sides that are closer than this, in crop pixels, are left as they are."""
 LEAST_AGREEMENT = 0.5
@@ -116,7 +118,8 @@ def follow_changed_face(
     """Chooses the face that was forged and follows it over the frames.
 
     The face whose box changed most, against the rest of its frame, is the anchor; before and after
-    it the face nearest to the previous place is taken. A frame without a face gives `None`.
+    it the face nearest to the previous place is taken. A frame that does not show it gives `None`:
+    one without a face, or, where there are several people, with none near its last place.
     """
     chosen: list[Face | None] = [None] * len(frames)
     candidates = [
@@ -127,13 +130,18 @@ def follow_changed_face(
     if not candidates:
         return chosen
     _, anchor, number = max(candidates)
+    alone = max(len(found) for found in faces) == 1
     for order in (range(anchor, len(frames)), range(anchor, -1, -1)):
         last = faces[anchor][number]
         for position in order:
-            if faces[position]:
-                last = min(faces[position], key=lambda face: _distance(face, last))
-                chosen[position] = last
+            nearest = min(faces[position], key=lambda face: _distance(face, last), default=None)
+            if nearest is not None and (alone or _distance(nearest, last) <= STRIDE * _width(last)):
+                chosen[position] = last = nearest
     return chosen
+
+
+def _width(face: Face) -> float:
+    return float(face.box_xyxy[2] - face.box_xyxy[0])
 
 
 def _change(frame: FramePair, face: Face) -> float:

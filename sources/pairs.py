@@ -63,8 +63,9 @@ def find_pairs(name: str, dataset: Dataset, root: Path) -> tuple[list[Pair], lis
 
     Returns:
         The pairs by method, compression (both as the manifest orders them) and natural order of
-        names, and a reject (`missing_partner`) for each fake without a real video and for each
-        video whose name does not fit the pattern.
+        names, and a reject for each fake without a real video and for each video whose name does
+        not fit the pattern (`missing_partner`), and for each method and compression without any
+        video (`no_videos`).
 
     Raises:
         SourceMissing: No pair at all, or only some of the split files are there.
@@ -78,7 +79,10 @@ def find_pairs(name: str, dataset: Dataset, root: Path) -> tuple[list[Pair], lis
     for method in dataset.methods:
         for compression in dataset.compressions:
             shared = {"method": method, "compression": compression}
-            for found in _candidates(name, dataset, root, shared):
+            candidates = list(_candidates(name, dataset, root, shared))
+            if not candidates:
+                rejects[f"{method}/{compression}"] = _no_videos(name, dataset, shared)
+            for found in candidates:
                 if isinstance(found, Reject):
                     rejects.setdefault(found.detail, found)
                 elif (root / found.real_path).is_file():
@@ -87,7 +91,8 @@ def find_pairs(name: str, dataset: Dataset, root: Path) -> tuple[list[Pair], lis
                     detail = f"{found.fake_path} has no real video {found.real_path}"
                     rejects[detail] = _missing(found, detail)
     if not pairs:
-        raise SourceMissing(_nothing(name, dataset, root, list(rejects)))
+        odd = [one.detail for one in rejects.values() if one.reason != RejectReason.NO_VIDEOS]
+        raise SourceMissing(_nothing(name, dataset, root, odd))
     return pairs, list(rejects.values())
 
 
@@ -152,7 +157,7 @@ def _candidates(
             dataset=name,
             pair=_pair_name(dataset.fake, keys.groupdict() if keys else {}, path),
             split="",
-            real_path=dataset.real.format(**shared, **keys.groupdict()) if keys else "",
+            real_path=_fill(dataset.real, {**shared, **keys.groupdict()}) if keys else "",
             fake_path=path,
             **shared,
         )
@@ -212,6 +217,19 @@ def _missing(pair: Pair, detail: str) -> Reject:
         reason=RejectReason.MISSING_PARTNER,
         detail=detail,
         **pair.model_dump(include={"dataset", "method", "compression", "pair"}),
+    )
+
+
+def _no_videos(name: str, dataset: Dataset, shared: Mapping[str, str]) -> Reject:
+    return Reject(
+        id="/".join(filter(None, (name, *shared.values()))),
+        dataset=name,
+        pair="",
+        frame_index=None,
+        stage="plan",
+        reason=RejectReason.NO_VIDEOS,
+        detail=f"there is no readable video like {_fill(dataset.fake, shared)}",
+        **shared,
     )
 
 

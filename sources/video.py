@@ -173,10 +173,12 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
             if not container.streams.video:
                 raise Rejected(RejectReason.NO_VIDEO_STREAM, f"{path.name} has no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise Rejected(RejectReason.UNREADABLE_VIDEO, f"{path.name} has no known codec")
             stream.codec_context.thread_count = 1
             yield container, stream
-    except (av.FFmpegError, OSError) as error:
-        reason = error.strerror or type(error).__name__
+    except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise Rejected(
             RejectReason.UNREADABLE_VIDEO, f"{path.name} cannot be read: {reason}"
         ) from error

@@ -18,6 +18,7 @@ class ScriptedServer:
     def __init__(self, reply: Reply, finish_reason: str = "stop") -> None:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
+        self.down = False
         script = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -26,7 +27,7 @@ class ScriptedServer:
                 request = json.loads(self.rfile.read(length))
                 script.requests.append(request)
                 script.keys.append(self.headers["Authorization"])
-                answer = reply(request)
+                answer = (503, "{}") if script.down else reply(request)
                 status, body = (
                     answer
                     if isinstance(answer, tuple)

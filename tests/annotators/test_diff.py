@@ -50,7 +50,7 @@ def test_calibrated_abstains_where_there_is_only_noise(edited, where, noise):
     found = only(diff([pair], DiffSettings()))
     assert isinstance(found, Rejected)
     assert found.reason is RejectReason.NO_ARTIFACT
-    assert "noise floor" in found.detail
+    assert "noise of this pair" in found.detail
 
 
 def test_top_fraction_marks_its_share_of_an_unforged_pair(edited, where):

@@ -1,3 +1,6 @@
+import weakref
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -131,6 +134,51 @@ def test_a_region_of_a_few_pixels_is_not_measured(edited, where):
     mask = np.zeros_like(where("face"))
     mask[200:204, 200:204] = True
     assert measure(Gauge(edited(mask, soften), mask), [(1, mask)], SETTINGS) == []
+
+
+def test_a_gauge_does_not_outlive_its_frame(edited, where):
+    mask = where("lips")
+    gauge = Gauge(edited(mask, soften), mask)
+    measure(gauge, [(1, mask)], SETTINGS)
+    gone = weakref.ref(gauge)
+    del gauge
+    assert gone() is None
+
+
+@pytest.mark.parametrize("region", ["lips", "nose", "left eyebrow"])
+def test_what_has_only_moved_has_not_changed_its_colour(edited, where, region):
+    mask = cv2.dilate(where(region).astype(np.uint8), np.ones((25, 25))).astype(bool)
+    significant, _ = found(edited(mask, moved(0, 6), 0.5), where(region))
+    assert (EvidenceKind.POSITION, "moved down") in significant
+    appearance = {EvidenceKind.LIGHTNESS, EvidenceKind.COLOUR, EvidenceKind.SHARPNESS,
+                  EvidenceKind.TEXTURE, EvidenceKind.SEAM}  # fmt: skip
+    assert not {kind for kind, _ in significant} & appearance
+
+
+def test_smoothed_skin_is_told_though_a_sharp_edge_crosses_it(edited, unforged, where):
+    """A mean of the energies would tell of the edge alone."""
+    mask = where("forehead")
+    pair = edited(mask, soften, 0.3)
+    row = int(np.nonzero(mask)[0].mean())
+    for side in (pair.real, pair.fake):
+        side[row : row + 4] = 0
+    significant, _ = found(pair, mask)
+    assert (EvidenceKind.TEXTURE, "less textured") in significant
+
+
+@pytest.mark.parametrize("step", [8, 14])
+def test_a_hard_border_is_a_seam_of_its_height(unforged, where, step):
+    rows, columns = np.nonzero(where("left front cheek"))
+    mask = np.zeros(where("face").shape, bool)
+    y, x = int(rows.mean()), int(columns.mean())
+    mask[y - 22 : y + 22, x - 22 : x + 22] = True
+    lab = cv2.cvtColor(unforged.real.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab[mask, 0] += step
+    fake = np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255, 0, 255).astype(np.uint8)
+    _, evidence = found(replace(unforged, fake=fake), mask)
+    seam = next(one for one in evidence if one.kind is EvidenceKind.SEAM)
+    assert seam.effect == pytest.approx(step, rel=0.3)
+    assert seam.significant
 
 
 def test_every_direction_of_the_vocabulary_has_one_probe():

@@ -45,15 +45,18 @@ def test_there_is_a_sentence_for_every_measurement(kind, direction):
 
 def test_the_sentence_says_how_much_and_no_more():
     text = sentence("nose", evidence(EvidenceKind.LIGHTNESS, "darker", 9.2), SETTINGS)
-    assert text == "The <p>nose</p> is clearly darker than in the real face, by 9 L*."
-    small = sentence("lips", evidence(EvidenceKind.SIZE, "larger", 0.07), SETTINGS)
-    assert small == "The <p>lips</p> are slightly larger than in the real face, by 7%."
+    assert (
+        text
+        == "The <p>nose</p> is clearly darker than in the real face, by 9 of 100 lightness steps."
+    )
+    small = sentence("lips", evidence(EvidenceKind.SIZE, "larger", 0.04), SETTINGS)
+    assert small == "The <p>lips</p> are slightly larger than in the real face, by 4%."
 
 
 @pytest.mark.parametrize(
     ("name", "plural"),
     [("eyes", True), ("upper teeth", True), ("left iris", False), ("right inner canthus", False),
-     ("nose", False), ("lips", True)],
+     ("nose", False), ("lips", True), ("chin and jaw", True)],
 )  # fmt: skip
 def test_verbs_agree(name, plural):
     assert is_plural(name) is plural

@@ -30,6 +30,19 @@ def test_all_eleven_tasks_are_asked_of_both_sides(rows):
             assert {q.task for q in row.questions if q.image == side} == set(get_args(Task))
 
 
+def test_both_sides_get_the_same_queries(rows):
+    for row in rows:
+        asked = {
+            side: {
+                (q.task, q.query_category_id, q.query_bbox)
+                for q in row.questions
+                if q.image == side
+            }
+            for side in ("real", "fake")
+        }
+        assert asked["real"] == asked["fake"]
+
+
 def test_each_seg_has_its_mask(rows):
     for row in rows:
         for question in row.questions:

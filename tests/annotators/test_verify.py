@@ -41,6 +41,11 @@ def test_a_change_that_would_have_been_seen_is_contradicted():
     assert "would have been seen" in claim.reason
 
 
+def test_a_change_just_under_the_noticeable_is_not_contradicted():
+    assert verdict([measured(1.9, 0.15)]).verdict == "untestable"
+    assert verdict([measured(1.9, 0.15)], "lighter").verdict == "contradicted"
+
+
 def test_what_noise_hides_is_untestable():
     assert verdict([measured(1.0, 3.0)]).verdict == "untestable"
 

@@ -47,6 +47,10 @@ def test_help_loads_nothing_heavy():
 
 def test_annotate_prints_its_summary_and_says_that_there_are_rejects(tmp_path, write_manifest):
     path = write_manifest(tmp_path)
+    few = facext("annotate", "toy", "--manifest", path, "--limit", 1)
+    assert few.returncode == cli.DONE
+    assert "from 1 pair; 2 units of work done now" in few.stdout
+    assert "11 pairs of the dataset not annotated yet" in few.stdout
     ran = facext("annotate", "toy", "--manifest", path, "--workers", 2)
     assert ran.returncode == cli.DONE_WITH_REJECTS, ran.stderr
     assert "LipRecolour" in ran.stdout
@@ -54,9 +58,7 @@ def test_annotate_prints_its_summary_and_says_that_there_are_rejects(tmp_path, w
     assert (tmp_path / "out/toy/qa/index.html").is_file()
     assert "XNNPACK" not in ran.stderr
     again = facext("annotate", "toy", "--manifest", path)
-    assert "0 units done now" in again.stdout
-    only = facext("annotate", "toy", "--manifest", path, "--limit", 2)
-    assert only.returncode == cli.DONE
+    assert "0 units of work done now" in again.stdout
     assert facext("qa", "toy", "--manifest", path).stdout.strip().endswith("qa/index.html")
 
 

@@ -15,7 +15,7 @@ from pycocotools import mask as coco
 
 from flows import stages
 from flows.local import annotate_dataset
-from flows.run import make_run
+from flows.run import PlannedPair, make_run
 from schemas.errors import OutputError, RejectReason, SourceMissing, UsageError
 from schemas.records import AnnotatedFrame, Reject
 from schemas.shards import read_metadata, read_records
@@ -176,12 +176,22 @@ def test_a_changed_setting_measures_again_and_a_changed_explainer_does_not(
     with ScriptedServer(true_claims) as server:
         path = write_manifest(tmp_path, mllms__local__base_url=server.url)
         asked = make_run("toy", path, explainer="mllm", limit=2, workers=1)
-        stages.plan(asked)
-        assert stages.measure(asked, silent) == 0
-        assert stages.explain(asked, silent) == 2
+        pairs = stages.waiting(asked, stages.plan(asked))
+        assert stages.measure(asked, pairs, silent) == 0
+        assert stages.explain(asked, pairs, silent) == 2
     changed = make_run("toy", write_manifest(tmp_path, measure__frames=2), limit=1, workers=1)
-    stages.plan(changed)
-    assert stages.measure(changed, silent) == 1
+    pairs = stages.waiting(changed, stages.plan(changed))
+    assert stages.measure(changed, pairs, silent) == 1
+
+
+def test_a_limit_is_on_new_work_and_keeps_what_is_done(annotated, tmp_path, write_manifest):
+    whole, _ = annotated
+    run = make_run("toy", write_manifest(tmp_path), workers=1, limit=5)
+    for done in (5, 10, 12, 12):
+        summary, _ = annotate_dataset(run, silent)
+        assert (summary.pairs, summary.open_pairs) == (12, 12 - done)
+        assert len({(r.method, r.compression, r.pair) for r in rows_of(run)}) <= done
+    assert all_bytes(run) == all_bytes(whole)
 
 
 # ---- the captioning explainer ----
@@ -190,7 +200,7 @@ def test_a_changed_setting_measures_again_and_a_changed_explainer_does_not(
 def test_claims_of_a_captioning_model_land_in_the_shards(tmp_path, write_manifest):
     with ScriptedServer(true_claims) as server:
         path = write_manifest(tmp_path, mllms__local__base_url=server.url, mllms__local__retries=0)
-        run = make_run("toy", path, explainer="mllm", workers=1, limit=2)
+        run = make_run("toy", path, explainer="mllm", workers=1)
         summary, _ = annotate_dataset(run, silent)
         asked = len(server.requests)
         annotate_dataset(run, silent)
@@ -210,15 +220,19 @@ def test_a_nonsense_answer_falls_back_with_its_reason(tmp_path, write_manifest):
     assert {row.explainer for row in rows_of(run)} == {"evidence"}
 
 
-def test_a_server_that_was_down_is_asked_again(tmp_path, write_manifest):
-    path = write_manifest(
-        tmp_path, mllms__local__base_url="http://127.0.0.1:9/v1", mllms__local__retries=0
-    )
-    run = make_run("toy", path, explainer="mllm", workers=1, limit=1)
-    summary, _ = annotate_dataset(run, silent)
-    assert summary.fallbacks == {"server_error": 3}
-    _, done = annotate_dataset(run, silent)
-    assert done == 1
+def test_a_server_that_was_down_is_asked_again_and_its_answers_are_published(
+    tmp_path, write_manifest
+):
+    with ScriptedServer(true_claims) as server:
+        path = write_manifest(tmp_path, mllms__local__base_url=server.url, mllms__local__retries=0)
+        run = make_run("toy", path, explainer="mllm", workers=1, limit=1)
+        server.down = True
+        summary, _ = annotate_dataset(run, silent)
+        assert summary.fallbacks == {"server_error": 3}
+        server.down = False
+        summary, done = annotate_dataset(run, silent)
+    assert (done, summary.fallbacks.total()) == (1, 0)
+    assert {row.explainer for row in rows_of(run)} == {"mllm"}
 
 
 # ---- bad input ----
@@ -295,7 +309,7 @@ def test_a_full_disk_is_one_error_and_the_rerun_completes(
         with pytest.raises(OutputError, match="0 MiB are free"):
             annotate_dataset(run, silent)
     summary, _ = annotate_dataset(run, silent)
-    assert summary.pairs == 2
+    assert (summary.pairs, summary.open_pairs) == (12, 10)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
@@ -349,28 +363,83 @@ def test_an_empty_dataset_names_the_layout(tmp_path, write_manifest):
         annotate_dataset(run, silent)
 
 
-def test_a_bug_is_a_reject_and_is_tried_again(tmp_path, write_manifest, monkeypatch):
+def test_a_bug_is_a_reject_until_a_later_run_does_better(tmp_path, write_manifest, monkeypatch):
     run = make_run("toy", write_manifest(tmp_path), workers=1, limit=1)
-    stages.plan(run)
-    stages.measure(run, silent)
 
     def bug(*arguments):
         raise ZeroDivisionError("planted")
 
     with monkeypatch.context() as patch:
         patch.setattr(stages, "explain_frame", bug)
-        stages.explain(run, silent)
-    [unit] = [pair.explain_unit for pair in stages.read_plan(run)]
-    rejects = run.explained.rejects([unit])
-    assert {one.reason for one in rejects} == {"internal_error"}
-    assert "ZeroDivisionError: planted" in rejects[0].detail
-    assert stages.explain(run, silent) == 1
-    assert len(run.explained.rows([unit])) == 3
+        annotate_dataset(run, silent)
+    assert {one.reason for one in rejects_of(run)} == {"internal_error"}
+    assert "ZeroDivisionError: planted" in rejects_of(run)[0].detail
+    summary, done = annotate_dataset(run, silent)
+    assert done == 1
+    assert len(rows_of(run)) == summary.frames.total() == 3
+    assert rejects_of(run) == []
+
+
+def test_a_pair_measured_again_is_explained_again(tmp_path, write_manifest):
+    run = make_run("toy", write_manifest(tmp_path), workers=1, limit=1)
+    [first, *_] = plan = stages.plan(run)
+    bug = Reject(
+        id="x", dataset="toy", method="m", compression="", pair="p", frame_index=None,
+        stage="measure", reason="internal_error", detail="",
+    )  # fmt: skip
+    run.measured.commit(first.measure_unit, [], [bug])
+    stages.explain(run, [first], silent)
+    assert not stages.is_annotated(run, first)
+    summary, _ = annotate_dataset(run, silent)
+    assert summary.frames.total() == 3
+    assert stages.is_annotated(run, plan[0])
+
+
+def test_a_new_reject_is_published_though_no_unit_changed(annotated, tmp_path, write_manifest):
+    whole, _ = annotated
+    source = tmp_path / "source"
+    shutil.copytree(whole.manifest.dataset("toy").folder("toy"), source)
+    run = make_run("toy", write_manifest(tmp_path, datasets__toy__root=str(source)), workers=1)
+    before, _ = annotate_dataset(run, silent)
+    stray = source / "manipulated_sequences/LipRecolour/c23/videos/777_000.mp4"
+    shutil.copy(source / "original_sequences/youtube/c23/videos/000.mp4", stray)
+    after, _ = annotate_dataset(run, silent)
+    assert after.rejects - before.rejects == {"missing_partner": 1}
+    assert after.frames == before.frames
+
+
+@pytest.mark.parametrize("lost", ["annotations", "rejects", "annotations.json", "units/explain"])
+def test_what_was_deleted_or_torn_is_made_again(annotated, tmp_path, write_manifest, lost):
+    whole, _ = annotated
+    shutil.copytree(whole.output.parent, tmp_path / "out")
+    run = make_run("toy", write_manifest(tmp_path), workers=1)
+    gone = run.output / lost
+    if gone.is_dir():
+        for number, path in enumerate(sorted(gone.iterdir())):
+            path.write_bytes(path.read_bytes()[:40]) if number % 2 else path.unlink()
+    else:
+        gone.write_text("[]")
+    annotate_dataset(run, silent)
+    assert all_bytes(run) == all_bytes(whole)
+
+
+def test_a_run_works_on_its_own_plan_whatever_another_one_writes(tmp_path, write_manifest):
+    with ScriptedServer(true_claims) as server:
+        path = write_manifest(tmp_path, mllms__local__base_url=server.url)
+        plain = make_run("toy", path, workers=1, limit=1)
+        pairs = stages.waiting(plain, stages.plan(plain))
+        stages.measure(plain, pairs, silent)
+        asked = make_run("toy", path, explainer="mllm", workers=1, limit=1)
+        stages.plan(asked)
+        stages.explain(plain, pairs, silent)
+        summary, _ = annotate_dataset(asked, silent)
+    assert {row.explainer for row in rows_of(asked)} == {"mllm"}
+    assert summary.fallbacks.total() == 0
 
 
 def test_the_plan_is_written_down(annotated):
     run, summary = annotated
-    planned = stages.read_plan(run)
+    planned = read_records(run.plan_path, PlannedPair)
     assert len(planned) == summary.pairs == 12
     assert len({pair.explain_unit for pair in planned}) == 12
     stamp = json.loads((run.output / "annotations.json").read_text())

@@ -46,6 +46,10 @@ def test_round_trip():
         (lambda c: c["datasets"]["ff++"].pop("real"), r"key 'datasets\.ff\+\+\.real' is missing"),
         (lambda c: c["measure"]["diff"].update(policy="best"), r"'calibrated'.*found 'best'"),
         (lambda c: c["datasets"]["toy"].update(fake="a/{target}.mp4"), r"needs the key \{method\}"),
+        (lambda c: c["datasets"]["toy"].update(real="/abs/{target}.mp4"), "path below root"),
+        (lambda c: c["datasets"]["toy"].update(real="a/{target/x"), "belongs to no {key}"),
+        (lambda c: c["datasets"]["toy"].update(compressions=[]), "compressions"),
+        (lambda c: c["mllms"]["local"].update(base_url="${HOST}/v1"), "must start with http"),
         (lambda c: c.update(datasets={}), r"'datasets'"),
     ],
 )
@@ -60,6 +64,23 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [1")
     with pytest.raises(ManifestError, match="not valid YAML"):
         load_manifest(tmp_path / "bad.yaml")
+
+
+@pytest.mark.parametrize("content", [b"", b"- a", b"7", b"\xff\xfe\x00bad"])
+def test_a_file_that_is_no_mapping_is_named(tmp_path, content):
+    (tmp_path / "m.yaml").write_bytes(content)
+    with pytest.raises(ManifestError, match=r"m\.yaml (must hold keys|is not valid YAML)"):
+        load_manifest(tmp_path / "m.yaml")
+
+
+def test_one_method_needs_no_key(tmp_path):
+    def flat(content):
+        toy = content["datasets"]["toy"]
+        toy.update(
+            fake="fake/{name}.mp4", real="real/{name}.mp4", methods={"Mine": "identity swap"}
+        )
+
+    assert "Mine" in load_manifest(altered(tmp_path, flat)).dataset("toy").methods
 
 
 def test_an_unknown_dataset_lists_the_known_ones():

@@ -117,6 +117,23 @@ def test_of_several_faces_the_changed_one_is_followed(finder):
             assert crop.faces_in_frame == 2
 
 
+def test_a_face_that_is_missed_is_not_swapped_for_a_bystander(finder):
+    half = cv2.resize(astronaut()[:300, 60:380], (480, 450))
+    blank = np.full_like(half, 120)
+    both, other = np.hstack([half, half]), np.hstack([blank, half])
+    fake = both.copy()
+    face = next(f for f in finder.detect(both) if f.box_xyxy[0] < 480)
+    x0, y0, x1, y1 = (int(v) for v in face.box_xyxy)
+    fake[(y0 + y1) // 2 : y1, x0:x1] = 255 - fake[(y0 + y1) // 2 : y1, x0:x1]
+    frames = [FramePair(n, n / 25, r, f) for n, (r, f) in
+              enumerate([(both, fake), (other, other), (both, fake)])]  # fmt: skip
+    crops, rejected = crop_clip(frames, finder, SETTINGS)
+    assert [crop.index for crop in crops] == [0, 2]
+    assert rejected[1].reason is RejectReason.NO_FACE
+    for crop in crops:
+        assert (cv2.invertAffineTransform(crop.affine) @ [256, 256, 1])[0] < 480
+
+
 @settings(max_examples=30)
 @given(st.lists(st.floats(-2, 2), min_size=12, max_size=12), st.floats(-9, 9), st.floats(-9, 9))
 def test_composing_maps_is_applying_one_after_the_other(numbers, x, y):

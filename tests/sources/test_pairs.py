@@ -35,6 +35,9 @@ def dataset(**changes: object) -> Dataset:
     return Dataset.model_validate(block)
 
 
+DEEPFAKES_C23 = dataset(methods={"Deepfakes": "identity swap"}, compressions=("c23",))
+
+
 def touch(root: Path, *paths: str) -> None:
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +56,8 @@ def test_each_fake_gets_the_real_video_of_its_target(tmp_path: Path) -> None:
     touch(tmp_path, real("000"), real("003"), real("000", "c40"))
     touch(tmp_path, fake("003_000"), fake("000_003"), fake("000_003", "Face2Face", "c40"))
     pairs, rejects = find_pairs("ff", dataset(), tmp_path)
-    assert rejects == []
+    assert {one.id for one in rejects} == {"ff/Face2Face/c23", "ff/Deepfakes/c40"}
+    assert {one.reason for one in rejects} == {"no_videos"}
     assert [pair.key for pair in pairs] == [
         "ff/Face2Face/c40/000_003",
         "ff/Deepfakes/c23/000_003",
@@ -62,6 +66,15 @@ def test_each_fake_gets_the_real_video_of_its_target(tmp_path: Path) -> None:
     assert [pair.real_path for pair in pairs] == [real("000", "c40"), real("000"), real("003")]
     assert pairs[2].fake_path == fake("003_000")
     assert {pair.split for pair in pairs} == {""}
+
+
+def test_a_method_without_any_video_is_no_silence(tmp_path: Path) -> None:
+    touch(tmp_path, real("000"), fake("000_003"))
+    block = dataset(methods={"Deepfakes": "x", "FaceSwop": "x"}, compressions=("c23",))
+    pairs, (reject,) = find_pairs("ff", block, tmp_path)
+    assert len(pairs) == 1
+    assert (reject.id, reject.reason, reject.stage) == ("ff/FaceSwop/c23", "no_videos", "plan")
+    assert "manipulated_sequences/FaceSwop/c23" in reject.detail
 
 
 def test_names_are_in_natural_order(tmp_path: Path) -> None:
@@ -73,7 +86,7 @@ def test_names_are_in_natural_order(tmp_path: Path) -> None:
 
 def test_fake_without_partner_becomes_a_reject(tmp_path: Path) -> None:
     touch(tmp_path, real("000"), real("007", "c40"), fake("000_003"), fake("007_000"))
-    pairs, rejects = find_pairs("ff", dataset(), tmp_path)
+    pairs, rejects = find_pairs("ff", DEEPFAKES_C23, tmp_path)
     assert [pair.pair for pair in pairs] == ["000_003"]
     (reject,) = rejects
     assert (reject.stage, reject.reason) == ("plan", "missing_partner")
@@ -86,7 +99,7 @@ def test_odd_videos_are_reported_and_other_files_ignored(tmp_path: Path) -> None
     touch(tmp_path, real("000"), fake("000_003"), fake("trailer"), folder + "A_B.mkv")
     touch(tmp_path, folder + "notes.txt", folder + "._000_003.mp4", folder + "deeper/1_2.mp4")
     touch(tmp_path, fake("000_003", "NotListed"), fake("000_003", compression="c0"))
-    pairs, rejects = find_pairs("ff", dataset(), tmp_path)
+    pairs, rejects = find_pairs("ff", DEEPFAKES_C23, tmp_path)
     assert len(pairs) == 1
     assert [reject.pair for reject in rejects] == ["A_B", "trailer"]
     assert all("does not fit" in reject.detail for reject in rejects)
