@@ -10,11 +10,17 @@ import numpy as np
 from schemas.records import EvidenceKind as Kind
 from sources.forge.face import Frame, Points, axes_of, blend, feathered, grown
 from sources.forge.operation import Operation, each
-from sources.forge.reshape import moved
+from sources.forge.reshape import Field, moved
 from sources.forge.still import Still
-from sources.forge.zones import concept_mask, zone_of
+from sources.forge.swap import Colours
+from sources.forge.zones import Zone, zone_of
 
 _NAMES = ("right eyebrow", "left eyebrow")
+
+RIM = 0.025
+"""How far a brow's hairs reach beyond its outline, in distances between the eyes' corners."""
+LEAST = 3.0
+"""Least lightening (L*) for which a brow counts as one that can be seen."""
 
 
 def thicken(frame: Frame, points: Points, _: Still, strength: float, *, grow: float) -> Frame:
@@ -41,9 +47,7 @@ def thicken(frame: Frame, points: Points, _: Still, strength: float, *, grow: fl
     return frame
 
 
-def _within(
-    along: np.ndarray[tuple[int, ...], np.dtype[np.float64]], low: float, high: float, reach: float
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _within(along: Field, low: float, high: float, reach: float) -> Field:
     beyond = np.maximum(np.maximum(low - along, along - high), 0)
     return np.clip(1 - (beyond / reach) ** 2, 0, 1) ** 2
 
@@ -61,26 +65,31 @@ def remove_brows(
     """
     for name in names:
         zone = zone_of(frame, points, (name,), 0.2)
-        hole = grown(zone.mask, 0.025 * zone.unit)
-        bare = cv2.inpaint(zone.part, (hole > 0.5).astype(np.uint8), 4, cv2.INPAINT_TELEA)
-        bare = cv2.GaussianBlur(bare, (0, 0), 0.012 * zone.unit).astype(np.float32)
+        hole = grown(zone.mask, RIM * zone.unit)
         weight = feathered(hole, 0.012 * zone.unit) * np.float32(strength)
         weight = np.where(weight > 0.02 * strength, weight, 0)
-        frame = zone.box.put(frame, blend(zone.part, bare, weight))
+        frame = zone.box.put(frame, blend(zone.part, _bare(zone), weight))
     return frame
 
 
-def darker_than_skin(points: Points, frame: Frame) -> bool:
-    """Says whether both brows are clearly darker than the skin above and below them."""
-    return all(_contrast(points, frame, name) > 6 for name in _NAMES)
+def _bare(zone: Zone) -> Colours:
+    """Gives a brow's surroundings without it."""
+    hole = (grown(zone.mask, RIM * zone.unit) > 0.5).astype(np.uint8)
+    bare = cv2.inpaint(zone.part, hole, 4, cv2.INPAINT_TELEA).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(bare, (0, 0), 0.012 * zone.unit), np.float32)
 
 
-def _contrast(points: Points, frame: Frame, name: str) -> float:
-    zone = zone_of(frame, points, (name,), 0.2)
-    light = cv2.cvtColor(zone.part.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
-    around = grown(zone.mask, 0.07 * zone.unit) - grown(zone.mask, 0.025 * zone.unit)
-    brow = concept_mask(zone.part.shape, zone.points, (name,)) > 0.5
-    return float(light[around > 0.5].mean() - light[brow].mean())
+def lighter_without(points: Points, frame: Frame, names: tuple[str, ...]) -> bool:
+    """Says whether brows are clearly darker than the skin that would take their place."""
+    return all(_lightening(zone_of(frame, points, (name,), 0.2)) > LEAST for name in names)
+
+
+def _lightening(zone: Zone) -> float:
+    real, bare = (
+        cv2.cvtColor(side.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
+        for side in (zone.part, _bare(zone))
+    )
+    return float((bare - real)[zone.mask > 0.5].mean())
 
 
 BROWS = (
@@ -89,14 +98,14 @@ BROWS = (
         "attribute edit",
         partial(thicken, grow=0.6),
         each(_NAMES, (Kind.SIZE, "larger")),
-        darker_than_skin,
+        partial(lighter_without, names=_NAMES),
     ),
     Operation(
         "thin_brows",
         "attribute edit",
         partial(thicken, grow=-0.7),
         each(_NAMES, (Kind.SIZE, "smaller")),
-        darker_than_skin,
+        partial(lighter_without, names=_NAMES),
     ),
     *(
         Operation(
@@ -104,7 +113,7 @@ BROWS = (
             "attribute edit",
             partial(remove_brows, names=names),
             each(names, (Kind.LIGHTNESS, "lighter")),
-            darker_than_skin,
+            partial(lighter_without, names=names),
         )
         for name, names in (("remove_brows", _NAMES), ("remove_right_brow", _NAMES[:1]))
     ),

@@ -31,7 +31,7 @@ from sources.forge.zones import concept_mask, zone_of
 Way = tuple[float, float]
 """Across (towards the picture's right) and down, in distances between the eyes' corners."""
 
-RIM = 0.02
+RIM = 0.04
 """What moves as it is reaches this far beyond its outline: hairs do."""
 
 _BY_BROWS = ("brow bone", "lower forehead", "temple")
@@ -150,7 +150,7 @@ def _jaw(name: str, ways: dict[str, Way]) -> Operation:
         for part, way in ways.items()
     )
     cheeks = (f"{side} {part}" for side in ("right", "left") for part in _BY_JAW)
-    return _pushed(name, ways, 0.22, (*aims, *touched("chin and jaw", *cheeks)), "lips")
+    return _pushed(name, ways, 0.17, (*aims, *touched("chin and jaw", *cheeks)), "lips")
 
 
 def _narrowed(name: str, *sides: str) -> Operation:
@@ -164,12 +164,12 @@ def _narrowed(name: str, *sides: str) -> Operation:
 
 
 EXPRESSIONS = (
-    _brows("raise_brows", ("right", "left"), -0.075),
-    _brows("raise_left_brow", ("left",), -0.075),
+    _brows("raise_brows", ("right", "left"), -0.055),
+    _brows("raise_left_brow", ("left",), -0.055),
     _brows("lower_brows", ("right", "left"), 0.05),
     _narrowed("narrow_eyes", "right", "left"),
     _narrowed("wink_right_eye", "right"),
-    _jaw("jaw_left", {"chin": (0.1, 0.0)}),
-    _jaw("jaw_right", {"chin": (-0.1, 0.0)}),
-    _jaw("widen_jaw", {"right jaw": (-0.09, 0.0), "left jaw": (0.09, 0.0)}),
+    _jaw("jaw_left", {"chin": (0.085, 0.0)}),
+    _jaw("jaw_right", {"chin": (-0.085, 0.0)}),
+    _jaw("widen_jaw", {"right jaw": (-0.085, 0.0), "left jaw": (0.085, 0.0)}),
 )

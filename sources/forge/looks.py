@@ -19,6 +19,8 @@ LOOKS = ("plain", "mirrored", "lit_right", "lit_left", "dim", "turned_right", "t
 """Left and right are the picture's."""
 
 YAW_DEG = 15.0
+MOST_LIGHT = 0.4
+"""Most light that a slope adds or takes, as a share of it."""
 REACH = 1.75
 """Where the turning ends, in sizes of the face's outline."""
 
@@ -41,7 +43,7 @@ def look_of(still: Still, look: str) -> Still:
         return relit(still, (0.0, 0.0), 1.35)
     side = -1.0 if look.endswith("right") else 1.0
     if look.startswith("lit_"):
-        return relit(still, (-0.35 * side, -0.1), 0.95)
+        return relit(still, (-0.6 * side, -0.15), 0.95)
     if look.startswith("turned_"):
         return turned(still, -side * YAW_DEG)
     raise UsageError(f"no look '{look}' of a still; known: {', '.join(LOOKS)}")
@@ -65,7 +67,9 @@ def relit(still: Still, slope: tuple[float, float], gamma: float) -> Still:
     """
     middle, unit = still.landmarks.mean(0), axes_of(still.landmarks).unit
     y, x = np.mgrid[0 : still.image.shape[0], 0 : still.image.shape[1]]
-    gain = 1 + np.tanh((slope[0] * (x - middle[0]) + slope[1] * (y - middle[1])) / unit) * 0.6
+    gain = (
+        1 + np.tanh((slope[0] * (x - middle[0]) + slope[1] * (y - middle[1])) / unit) * MOST_LIGHT
+    )
     tones = (still.image / np.float32(255)) ** np.float32(gamma) * gain[..., None]
     return replace(still, image=np.clip(np.rint(tones * 255), 0, 255).astype(np.uint8))
 

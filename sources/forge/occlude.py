@@ -30,7 +30,7 @@ class Cover:
 
 
 def fingers(frame: Frame, points: Points, seed: int) -> Cover:
-    """Gives three fingers before a cheek and a part of the mouth."""
+    """Gives three fingers of a hand before a cheek and a part of the mouth."""
     rng = np.random.default_rng([seed, 3])
     axes, side = axes_of(points), -1 if rng.random() < 0.5 else 1
     start = points[152] + side * 0.55 * axes.unit * axes.across + 0.5 * axes.unit * axes.down
@@ -40,6 +40,9 @@ def fingers(frame: Frame, points: Points, seed: int) -> Cover:
         foot = start + spread * axes.unit * axes.across
         tip = foot + length * (aim + spread * axes.unit * axes.across - foot)
         depth = np.maximum(depth, _tube(frame.shape, foot, tip, 0.1 * axes.unit))
+    wrist = start + 1.5 * axes.unit * axes.down
+    palm = _tube(frame.shape, start + 0.25 * axes.unit * axes.down, wrist, 0.36 * axes.unit)
+    depth = np.maximum(depth, palm)
     skin = np.median(frame[_around(points[4], 12)].reshape(-1, 3), axis=0)
     shade = 0.45 + 0.55 * np.sqrt(np.clip(depth, 0, 1))
     return _cover((depth > 0).astype(np.float32), shade[..., None] * skin, rng)
