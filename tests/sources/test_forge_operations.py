@@ -124,9 +124,9 @@ def lab(image: Image) -> NDArray[np.float32]:
 
 
 def detail(image: Image) -> NDArray[np.float32]:
-    """High-pass energy of the light."""
+    """High-pass strength of the light; not squared, so that a few hairs do not decide."""
     light = lab(image)[..., 0]
-    return np.asarray((light - cv2.GaussianBlur(light, (0, 0), 2.0)) ** 2, np.float32)
+    return np.abs(light - cv2.GaussianBlur(light, (0, 0), 2.0))
 
 
 CHANNELS = {"darker": (0, -1), "lighter": (0, 1), "redder": (1, 1), "greener": (1, -1)}
