@@ -142,15 +142,14 @@ def still_of(case: Case, donor: bool = False) -> Still:
 
 def fitting(case: Case) -> frozenset[str]:
     """Gives the operations that can be seen on the face of a case's target."""
-    return _fitting(case.picture, case.look, case.size)
+    return frozenset(name for name in OPERATIONS if _fits(name, case.picture, case.look, case.size))
 
 
 @functools.cache
-def _fitting(path: Path, look: str, size: tuple[int, int]) -> frozenset[str]:
+def _fits(name: str, path: Path, look: str, size: tuple[int, int]) -> bool:
+    """Judges at one width of the face, so that the verdict is the same at every width."""
     still = _still(path, look, Case.face, size)
-    return frozenset(
-        name for name, one in OPERATIONS.items() if one.fits(still.landmarks, still.image)
-    )
+    return OPERATIONS[name].fits(still.landmarks, still.image)
 
 
 def _check(case: Case) -> None:
@@ -161,10 +160,9 @@ def _check(case: Case) -> None:
     ):
         if name not in known:
             raise UsageError(f"case {case.name}: no {what} '{name}'")
-    unfit = {name for name, _ in case.operations} - fitting(case)
-    if unfit:
-        names = ", ".join(sorted(unfit))
-        raise UsageError(f"case {case.name}: {names} cannot be seen on {case.picture.name}")
+    for name, _ in case.operations:
+        if not _fits(name, case.picture, case.look, case.size):
+            raise UsageError(f"case {case.name}: {name} cannot be seen on {case.picture.name}")
 
 
 @functools.lru_cache(maxsize=8)

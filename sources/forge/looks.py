@@ -18,9 +18,12 @@ from sources.forge.still import Still
 LOOKS = ("plain", "mirrored", "lit_right", "lit_left", "dim", "turned_right", "turned_left")
 """Left and right are the picture's."""
 
-YAW_DEG = 15.0
+YAW_DEG = {"turned_right": 17.0, "turned_left": -13.0}
+"""Angle of each turned look; above 0 the nose moves to the picture's right."""
 MOST_LIGHT = 0.4
 """Most light that a slope adds or takes, as a share of it."""
+SLOPES = {"lit_right": (0.6, -0.15), "lit_left": (-0.6, -0.15)}
+"""How much the light of a look grows to the right and downwards; see `relit`."""
 REACH = 1.75
 """Where the turning ends, in sizes of the face's outline."""
 
@@ -41,11 +44,10 @@ def look_of(still: Still, look: str) -> Still:
         return mirrored(still)
     if look == "dim":
         return relit(still, (0.0, 0.0), 1.35)
-    side = -1.0 if look.endswith("right") else 1.0
-    if look.startswith("lit_"):
-        return relit(still, (-0.6 * side, -0.15), 0.95)
-    if look.startswith("turned_"):
-        return turned(still, -side * YAW_DEG)
+    if look in SLOPES:
+        return relit(still, SLOPES[look], 0.95)
+    if look in YAW_DEG:
+        return turned(still, YAW_DEG[look])
     raise UsageError(f"no look '{look}' of a still; known: {', '.join(LOOKS)}")
 
 

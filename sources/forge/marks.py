@@ -101,14 +101,14 @@ def _drawn(
     return Operation(name, "attribute edit", edit, each((concept,), *changes))
 
 
-_DARK, _ROUGH = (Kind.LIGHTNESS, "darker"), (Kind.TEXTURE, "more textured")
+_DARK = (Kind.LIGHTNESS, "darker")
 
 MARKS = (
     _drawn("mole_right_cheek", "right front cheek", _MOLE, (62, 38, 30), _DARK),
     _drawn("mole_chin", "middle chin", _MOLE, (62, 38, 30), _DARK),
     _drawn("spots_left_cheek", "left cheek", _SPOTS, (105, 62, 46), _DARK),
     _drawn("spots_forehead", "middle lower forehead", _SPOTS, (105, 62, 46), _DARK),
-    _drawn("tattoo_left_cheek", "left cheek", _TATTOO, (28, 40, 66), _DARK, _ROUGH),
+    _drawn("tattoo_left_cheek", "left cheek", _TATTOO, (28, 40, 66), _DARK),
     _drawn("scar_right_cheek", "right cheek", _scar, (120, 40, 40), _DARK),
     _drawn(
         "sticker_right_cheek", "right cheek", _sticker, (30, 90, 200), _DARK, (Kind.COLOUR, "bluer")

@@ -18,8 +18,9 @@ from sources.forge.face import (
     grown,
     polygon,
 )
-from sources.forge.operation import Operation, each
+from sources.forge.operation import Forgery, Operation, each
 from sources.forge.still import Still
+from sources.forge.trial import less_detail, more_detail
 from sources.forge.zones import soft, zone_of
 
 # fmt: off
@@ -94,19 +95,13 @@ def _both(area: str, smooth: partial[Frame] | None = None) -> tuple[Operation, O
     key = area.replace(" ", "_")
     less, more = ("less textured", "smoother"), ("more textured", "sharper")
     kinds = (Kind.TEXTURE, Kind.SHARPNESS)
+    wipe = smooth or partial(smooth_concept, name=area)
+    sharpen = partial(sharpen_concept, name=area)
+    aims = [each((area,), *zip(kinds, how, strict=True)) for how in (less, more)]
+    forgery: Forgery = "attribute edit"
     return (
-        Operation(
-            f"smooth_{key}",
-            "attribute edit",
-            smooth or partial(smooth_concept, name=area),
-            each((area,), *zip(kinds, less, strict=True)),
-        ),
-        Operation(
-            f"sharpen_{key}",
-            "attribute edit",
-            partial(sharpen_concept, name=area),
-            each((area,), *zip(kinds, more, strict=True)),
-        ),
+        Operation(f"smooth_{key}", forgery, wipe, aims[0], less_detail(wipe, area)),
+        Operation(f"sharpen_{key}", forgery, sharpen, aims[1], more_detail(sharpen, area)),
     )
 
 

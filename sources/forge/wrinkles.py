@@ -12,6 +12,7 @@ from schemas.records import EvidenceKind as Kind
 from sources.forge.face import Frame, Points, Weight, axes_of, blend
 from sources.forge.operation import Operation, each, touched
 from sources.forge.still import Still
+from sources.forge.trial import more_detail
 from sources.forge.zones import soft, zone_of
 
 Line = NDArray[np.float64]
@@ -22,7 +23,7 @@ _CORNERS = {"right": (33, 1.0), "left": (263, -1.0)}
 
 
 def add_wrinkles(
-    frame: Frame, points: Points, _: Still, strength: float, *, where: str, levels: float = 70
+    frame: Frame, points: Points, _: Still, strength: float, *, where: str, levels: float = 90
 ) -> Frame:
     """Draws furrows: dark lines with a lighter fold below each.
 
@@ -112,24 +113,24 @@ def wipe_wrinkles(
 
 
 _ROUGH = (Kind.TEXTURE, "more textured")
+_DARK = (Kind.LIGHTNESS, "darker")
 _CALM = ((Kind.TEXTURE, "less textured"), (Kind.SHARPNESS, "smoother"))
 
+
+def _drawn(name: str, where: str, concept: str, *near: str) -> Operation:
+    edit = partial(add_wrinkles, where=where)
+    aims = (*each((concept,), _ROUGH, _DARK), *touched(*near))
+    return Operation(name, "attribute edit", edit, aims, more_detail(edit, concept))
+
+
 WRINKLES = (
-    Operation(
-        "wrinkle_forehead",
-        "attribute edit",
-        partial(add_wrinkles, where="forehead"),
-        each(("forehead",), _ROUGH),
-    ),
+    _drawn("wrinkle_forehead", "forehead", "forehead"),
     *(
-        Operation(
+        _drawn(
             f"crows_feet_{side}",
-            "attribute edit",
-            partial(add_wrinkles, where=side),
-            (
-                *each((f"{side} crow's-foot area",), _ROUGH),
-                *touched(f"{side} outer canthus", f"{side} cheekbone", f"{side} temple"),
-            ),
+            side,
+            f"{side} crow's-foot area",
+            *(f"{side} {part}" for part in ("outer canthus", "cheekbone", "temple")),
         )
         for side in ("right", "left")
     ),

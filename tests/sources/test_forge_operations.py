@@ -58,6 +58,7 @@ def fakes(name: str, target: int) -> list[Image]:
     return [OPERATIONS[name].edit(real, points, donor, strength) for strength in STRENGTHS]
 
 
+@functools.cache
 def targets(operation: Operation) -> list[int]:
     found = [k for k in (0, 1) if operation.fits(stills()[k].landmarks, stills()[k].image)]
     assert found, "fits neither face"
