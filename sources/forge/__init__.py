@@ -1,11 +1,11 @@
 """Forges pairs whose truth is known: real faces, public-domain pictures, many kinds of edit."""
 
-from sources.forge.cases import Case, CaseFiles, FrameTruth, make_case
+from sources.forge.cases import Case, CaseFiles, make_case
 from sources.forge.design import sample_cases
 from sources.forge.make import ForgeSummary, forge
 from sources.forge.methods import METHODS
 from sources.forge.operations import OPERATIONS
-from sources.forge.truth import Truth, read_truth
+from sources.forge.truth import FrameTruth, Truth, read_truth
 
 __all__ = [
     "METHODS",

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.errors import OutputError, UsageError
-from schemas.records import EvidenceKind, Segmentation
 from sources.forge.clip import Camera, path_of, real_frame
 from sources.forge.controls import CONTROLS, LATEST
 from sources.forge.face import Frame, Points
@@ -23,19 +21,12 @@ from sources.forge.flicker import Profile, flicker
 from sources.forge.looks import look_of
 from sources.forge.mixture import Mixture, mixture_of
 from sources.forge.occlude import OCCLUDERS
-from sources.forge.operation import Aim
 from sources.forge.operations import OPERATIONS
 from sources.forge.still import Still, load_still
-from sources.forge.truth import changed_pixels, segment
-from sources.forge.zones import concept_mask, outlines
+from sources.forge.truth import FrameTruth, changed_pixels, frame_truth, segment
 from sources.video import CRF, write_video
 
 FPS = 25.0
-SEEN = 12
-"""Least changed pixels of a concept that count as a change of it."""
-
-Mask = NDArray[np.bool_]
-"""`(H, W) bool` in frame pixels."""
 
 
 @dataclass(frozen=True)
@@ -71,30 +62,6 @@ class Case:
     frames: int = 12
     size: tuple[int, int] = (480, 640)
     face: int = 220
-
-
-@dataclass(frozen=True)
-class FrameTruth:
-    """What was changed in one frame; nothing in a control.
-
-    Attributes:
-        frame_index: Number of the frame, from 0.
-        segmentation: Pixels that differed before encoding, in frame pixels.
-        area: Their number.
-        concepts: FICT concepts that were changed; parallel to `kinds` and `directions`.
-        kinds: What was changed of each; None where it has no known direction, such as skin that
-            follows a movement.
-        directions: How, real to fake; empty where the kind is None.
-        strength: Share of the operations' strengths in this frame; 0 in a control.
-    """
-
-    frame_index: int
-    segmentation: Segmentation
-    area: int
-    concepts: tuple[str, ...]
-    kinds: tuple[EvidenceKind | None, ...]
-    directions: tuple[str, ...]
-    strength: float
 
 
 @dataclass(frozen=True)
@@ -194,7 +161,7 @@ def _forgery(case: Case, mixture: Mixture) -> tuple[list[Frame], list[Frame], li
         real, fake = _covered(case, points, real, fake)
         reals.append(real)
         fakes.append(fake)
-        truth.append(_truth(index, changed_pixels(real, fake), points, mixture.aims, share))
+        truth.append(frame_truth(index, changed_pixels(real, fake), points, mixture.aims, share))
     return reals, fakes, truth
 
 
@@ -216,25 +183,3 @@ def _control(case: Case) -> tuple[list[Frame], list[Frame], list[FrameTruth]]:
     segmentation, area = segment(np.zeros(case.size, np.bool_))
     truth = [FrameTruth(k, segmentation, area, (), (), (), 0.0) for k in range(case.frames)]
     return real, fake, truth
-
-
-def _truth(
-    index: int,
-    changed: Mask,
-    points: Points,
-    aims: tuple[Aim, ...],
-    share: float,
-) -> FrameTruth:
-    """Tells what was changed; concepts that are hidden or did not change are left out."""
-    segmentation, area = segment(changed)
-    seen = {name for name in dict.fromkeys(a for a, _, _ in aims) if _seen(name, changed, points)}
-    told = [aim for aim in aims if aim[0] in seen]
-    concepts, kinds, directions = zip(*told, strict=True) if told else ((), (), ())
-    return FrameTruth(index, segmentation, area, concepts, kinds, directions, share)
-
-
-def _seen(name: str, changed: Mask, points: Points) -> bool:
-    if not outlines((name,)):
-        return False
-    near = concept_mask(changed.shape, points, (name,))
-    return bool((changed & (near > 0)).sum() >= SEEN)
