@@ -1,7 +1,22 @@
-"""Forges pairs whose truth is known: real faces, public-domain pictures, seven kinds of edit."""
+"""Forges pairs whose truth is known: real faces, public-domain pictures, many kinds of edit."""
 
+from sources.forge.cases import Case, CaseFiles, make_case
+from sources.forge.design import sample_cases
 from sources.forge.make import ForgeSummary, forge
 from sources.forge.methods import METHODS
-from sources.forge.truth import Truth, read_truth
+from sources.forge.operations import OPERATIONS
+from sources.forge.truth import FrameTruth, Truth, read_truth
 
-__all__ = ["METHODS", "ForgeSummary", "Truth", "forge", "read_truth"]
+__all__ = [
+    "METHODS",
+    "OPERATIONS",
+    "Case",
+    "CaseFiles",
+    "ForgeSummary",
+    "FrameTruth",
+    "Truth",
+    "forge",
+    "make_case",
+    "read_truth",
+    "sample_cases",
+]

@@ -1,25 +1,14 @@
-"""The forgery methods: what each does, and what is thereby known to be true of its fakes."""
+"""The forgery methods of the toy dataset: operations at one strength each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from schemas.records import EvidenceKind as Kind
 from sources.forge.face import Frame, Points
-from sources.forge.mouth import open_mouth, smile
-from sources.forge.reshape import enlarge_eyes, resize_nose
-from sources.forge.retouch import recolour_lips, smooth_skin
+from sources.forge.operation import Aim
+from sources.forge.operations import OPERATIONS
 from sources.forge.still import Still
-from sources.forge.swap import swap_face
-
-Edit = Callable[[Frame, Points, Still], Frame]
-"""Gives the fake frame, from the real one, its landmarks and the source person's picture."""
-
-
-Aim = tuple[str, Kind | None, str]
-"""A FICT concept, what was changed of it, and how; None where no one direction is always true."""
 
 
 @dataclass(frozen=True)
@@ -27,55 +16,40 @@ class Variant:
     """One way to apply a method.
 
     Attributes:
-        edit: The operation; None leaves the frames as they are.
-        aims: What it changes.
+        operation: Key of `OPERATIONS`; empty leaves the frames as they are.
+        strength: How far it goes.
     """
 
-    edit: Edit | None
-    aims: tuple[Aim, ...]
+    operation: str = ""
+    strength: float = 1.0
 
+    @property
+    def edit(self) -> Callable[[Frame, Points, Still], Frame] | None:
+        """Gives the fake frame from the real one, its landmarks and the source person's picture."""
+        if not self.operation:
+            return None
+        edit = OPERATIONS[self.operation].edit
+        return lambda frame, points, donor: edit(frame, points, donor, self.strength)
 
-def _skin(area: str) -> Variant:
-    aims = ((area, Kind.TEXTURE, "less textured"), (area, Kind.SHARPNESS, "smoother"))
-    return Variant(partial(smooth_skin, area=area), aims)
-
-
-def _lips(lab: tuple[float, float, float], *changes: tuple[Kind, str]) -> Variant:
-    aims = tuple((lip, *change) for lip in ("upper lip", "lower lip") for change in changes)
-    return Variant(partial(recolour_lips, lab=lab), aims)
-
-
-def _nose(grow: float, direction: str) -> Variant:
-    return Variant(partial(resize_nose, grow=grow), (("nose", Kind.SIZE, direction),))
-
-
-def _eyes(which: str, *names: str) -> Variant:
-    aims = tuple((name, Kind.SIZE, "larger") for name in names)
-    return Variant(partial(enlarge_eyes, which=which), aims)
+    @property
+    def aims(self) -> tuple[Aim, ...]:
+        """Gives what is changed in a known direction; where nothing is, what is changed at all."""
+        aims = OPERATIONS[self.operation].aims if self.operation else ()
+        return tuple(aim for aim in aims if aim[1]) or aims
 
 
 METHODS: dict[str, tuple[Variant, ...]] = {
-    "IdentitySwap": (
-        Variant(swap_face, (("face", None, ""),)),  # how it changes depends on the two people
+    "IdentitySwap": (Variant("swap_gradient_matched"),),
+    "MouthWarp": (Variant("open_mouth", 0.75), Variant("smile", 0.75)),
+    "SkinSmoothing": (
+        Variant("smooth_right_cheek"),
+        Variant("smooth_forehead"),
+        Variant("smooth_left_cheek"),
     ),
-    "MouthWarp": (
-        Variant(open_mouth, (("lower lip", Kind.POSITION, "moved down"),)),
-        Variant(
-            smile,
-            (
-                ("right mouth corner", Kind.POSITION, "moved up"),
-                ("left mouth corner", Kind.POSITION, "moved up"),
-            ),
-        ),
-    ),
-    "SkinSmoothing": (_skin("right cheek"), _skin("forehead"), _skin("left cheek")),
-    "LipRecolour": (
-        _lips((-6, 14, 2), (Kind.COLOUR, "redder"), (Kind.LIGHTNESS, "darker")),
-        _lips((-8, 4, -14), (Kind.COLOUR, "bluer"), (Kind.LIGHTNESS, "darker")),
-    ),
-    "NoseReshape": (_nose(-0.34, "smaller"), _nose(0.22, "larger")),
-    "EyeReshape": (_eyes("both", "right eye", "left eye"), _eyes("left", "left eye")),
-    "Unforged": (Variant(None, ()),),
+    "LipRecolour": (Variant("paint_lips_red", 0.5), Variant("paint_lips_blue", 0.5)),
+    "NoseReshape": (Variant("narrow_nose", 0.75), Variant("enlarge_nose", 0.75)),
+    "EyeReshape": (Variant("enlarge_eyes", 0.75), Variant("enlarge_left_eye", 0.75)),
+    "Unforged": (Variant(),),
 }
 """Each method's variants; the k-th target gets variant k, from the first again after the last."""
 

@@ -1,25 +1,27 @@
-"""Retouching: skin smoothed as a beauty filter does, lips given another colour."""
+"""Retouching: an area's skin smoothed as a beauty filter does, or sharpened."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import cv2
 import numpy as np
 
+from schemas.records import EvidenceKind as Kind
 from sources.forge.face import (
-    INNER_LIPS,
-    OUTER_LIPS,
     Frame,
     Points,
-    Weight,
     axes_of,
     blend,
     box_around,
     faded_in,
-    feathered,
     grown,
     polygon,
 )
+from sources.forge.operation import Forgery, Operation, each
 from sources.forge.still import Still
+from sources.forge.trial import less_detail, more_detail
+from sources.forge.zones import soft, zone_of
 
 # fmt: off
 AREAS = {
@@ -32,43 +34,83 @@ AREAS = {
 """Outlines of skin areas."""
 
 
-def smooth_skin(frame: Frame, points: Points, _: Still, area: str = "forehead") -> Frame:
+def smooth_skin(frame: Frame, points: Points, _: Still, strength: float, *, area: str) -> Frame:
     """Wipes the texture of an area's skin; strong edges such as hair stay.
 
     Args:
         frame: The real frame.
         points: Its landmarks.
+        strength: Share of the texture that goes.
         area: A key of `AREAS`.
     """
     unit = axes_of(points).unit
     box = box_around(points[AREAS[area]], 0.2 * unit, frame.shape)
     part = box.cut(frame)
-    smooth = part
-    for _round in range(2):
-        smooth = cv2.bilateralFilter(smooth, 0, 40, 0.06 * unit)
+    smooth = wiped(part, unit)
     mask = grown(polygon(part.shape, box.inside(points)[AREAS[area]]), 0.04 * unit)
-    return box.put(frame, blend(part, smooth.astype(np.float32), faded_in(mask, 0.06 * unit)))
+    weight = faded_in(mask, 0.06 * unit) * np.float32(strength)
+    return box.put(frame, blend(part, smooth.astype(np.float32), weight))
 
 
-def recolour_lips(
-    frame: Frame, points: Points, _: Still, lab: tuple[float, float, float] = (-6, 14, 2)
-) -> Frame:
-    """Shifts the colour of both lips in CIELAB.
+def wiped(part: Frame, unit: float) -> Frame:
+    """Gives a part without its fine texture."""
+    for _round in range(2):
+        part = cv2.bilateralFilter(part, 0, 40, 0.06 * unit)
+    return part
+
+
+def smooth_concept(frame: Frame, points: Points, _: Still, strength: float, *, name: str) -> Frame:
+    """Blurs a concept, its edges with its texture.
 
     Args:
         frame: The real frame.
         points: Its landmarks.
-        lab: Shift of L*, a* and b*.
+        strength: Opacity of the blur.
+        name: The FICT concept.
     """
-    unit = axes_of(points).unit
-    box = box_around(points[OUTER_LIPS], 0.1 * unit, frame.shape)
-    part, local = box.cut(frame), box.inside(points)
-    colours = cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    shifted = cv2.cvtColor(colours + np.array(lab, np.float32), cv2.COLOR_LAB2RGB) * 255
-    return box.put(frame, blend(part, shifted, _lips(part.shape, local, unit)))
+    zone = zone_of(frame, points, (name,))
+    smooth = cv2.GaussianBlur(zone.part.astype(np.float32), (0, 0), 0.03 * zone.unit)
+    weight = soft(zone, 0.05) * np.float32(strength)
+    return zone.box.put(frame, blend(zone.part, smooth, weight))
 
 
-def _lips(shape: tuple[int, ...], points: Points, unit: float) -> Weight:
-    lips = polygon(shape, points[OUTER_LIPS]) - polygon(shape, points[INNER_LIPS])
-    soft = feathered(np.clip(lips, 0, 1), 0.012 * unit)
-    return np.where(soft > 0.02, soft, 0).astype(np.float32)
+def sharpen_concept(frame: Frame, points: Points, _: Still, strength: float, *, name: str) -> Frame:
+    """Exaggerates the detail of a concept, as too strong an unsharp mask does.
+
+    Args:
+        frame: The real frame.
+        points: Its landmarks.
+        strength: Share of the exaggeration.
+        name: The FICT concept.
+    """
+    zone = zone_of(frame, points, (name,))
+    part = zone.part.astype(np.float32)
+    detail = part - cv2.GaussianBlur(part, (0, 0), 0.02 * zone.unit)
+    sharp = part + np.float32(3.0 * strength) * detail
+    return zone.box.put(frame, blend(zone.part, np.clip(sharp, 0, 255), soft(zone, 0.05)))
+
+
+def _both(area: str, smooth: partial[Frame] | None = None) -> tuple[Operation, Operation]:
+    """Gives the two operations on an area."""
+    key = area.replace(" ", "_")
+    less, more = ("less textured", "smoother"), ("more textured", "sharper")
+    kinds = (Kind.TEXTURE, Kind.SHARPNESS)
+    wipe = smooth or partial(smooth_concept, name=area)
+    sharpen = partial(sharpen_concept, name=area)
+    aims = [each((area,), *zip(kinds, how, strict=True)) for how in (less, more)]
+    forgery: Forgery = "attribute edit"
+    return (
+        Operation(f"smooth_{key}", forgery, wipe, aims[0], less_detail(wipe, area)),
+        Operation(f"sharpen_{key}", forgery, sharpen, aims[1], more_detail(sharpen, area)),
+    )
+
+
+RETOUCHES = (
+    *(operation for area in AREAS for operation in _both(area, partial(smooth_skin, area=area))),
+    *(
+        operation
+        for area in ("chin", "nose", "upper lip skin", "right eyebrow", "left eyebrow")
+        for operation in _both(area)
+    ),
+    *_both("lips"),
+)

@@ -50,12 +50,15 @@ def default_pictures() -> list[Path]:
     return [_in_package(package, name) for package, name in places]
 
 
-def load_still(path: Path, size: tuple[int, int]) -> Still:
+def load_still(
+    path: Path, size: tuple[int, int], face_width: tuple[float, float] = FACE_WIDTH
+) -> Still:
     """Reads a picture and finds its largest face.
 
     Args:
         path: The picture, of any format that OpenCV reads.
         size: Height and width of the frames to be cut from it.
+        face_width: Wanted and largest width of the face, as shares of the frame's width.
 
     Raises:
         UsageError: The file is no picture, or shows no face; the message names it.
@@ -71,7 +74,7 @@ def load_still(path: Path, size: tuple[int, int]) -> Still:
     faces = MeshLandmarks().detect(image)
     if not faces:
         raise UsageError(f"no face found in the picture {path}; the forge needs one")
-    image, landmarks = _rescaled(image, faces[0].landmarks[:, :2], size)
+    image, landmarks = _rescaled(image, faces[0].landmarks[:, :2], size, face_width)
     return Still(path.name, hashlib.sha256(content).hexdigest(), image, landmarks)
 
 
@@ -81,11 +84,14 @@ def load_stills(pictures: Sequence[Path], size: tuple[int, int]) -> list[Still]:
 
 
 def _rescaled(
-    image: NDArray[np.uint8], points: NDArray[np.float32], size: tuple[int, int]
+    image: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    size: tuple[int, int],
+    face_width: tuple[float, float],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Cuts the surroundings of a face and scales them so that the face has the wanted size."""
-    face_width = float(np.ptp(points[:, 0]))
-    wanted, largest = (share * size[1] / face_width for share in FACE_WIDTH)
+    found = float(np.ptp(points[:, 0]))
+    wanted, largest = (share * size[1] / found for share in face_width)
     covering = SLACK * max(size[0] / image.shape[0], size[1] / image.shape[1])
     scale = min(max(wanted, covering), max(wanted, largest))
     middle, reach = points.mean(axis=0), 1.1 * np.array(size[::-1]) / scale

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal, get_args
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,7 @@ from sources.forge.face import (
     feathered,
     polygon,
 )
+from sources.forge.operation import Operation, touched
 from sources.forge.still import Still
 
 NETWORK_PX = 128
@@ -32,19 +36,46 @@ UNLIKE_SKIN = 35
 Colours = NDArray[np.float32]
 """`(H, W, 3) float32` RGB, 0 to 255."""
 
+Seam = Literal["gradient", "alpha", "hard"]
+"""How the border of a pasted face is hidden."""
 
-def swap_face(frame: Frame, points: Points, donor: Still) -> Frame:
-    """Replaces the inner face by the donor's; the target's expression and open mouth stay."""
+
+def swap_face(
+    frame: Frame,
+    points: Points,
+    donor: Still,
+    strength: float,
+    *,
+    seam: Seam = "gradient",
+    match: bool = True,
+) -> Frame:
+    """Replaces the inner face by the donor's; the target's expression and open mouth stay.
+
+    Args:
+        frame: The real frame.
+        points: Its landmarks.
+        donor: The other person.
+        strength: Opacity of the other face.
+        seam: How the border is hidden: `gradient` carries the target's light inwards, `alpha` only
+            fades, `hard` cuts.
+        match: Whether the donor's face takes the target's mean colour and contrast.
+    """
     unit, outline = axes_of(points).unit, _outline(points)
     box = box_around(outline, 0.1 * unit, frame.shape)
     part, local = box.cut(frame), box.inside(points)
     hull = polygon(part.shape, box.inside(outline))
-    drawn = _network_look(_bent(donor, local, part.shape))
-    toned = _contrast_like(part, drawn, hull)
-    cloned = _cloned(part, toned, hull, unit)
+    face = as_target(part, network_look(bent(donor, local, part.shape)), hull, unit, seam, match)
     opening = feathered(polygon(part.shape, local[INNER_LIPS]), 1.5)
-    soft = faded_in(hull, 0.10 * unit) * (1 - opening)
-    return box.put(frame, blend(part, cloned, soft))
+    faded = hull if seam == "hard" else faded_in(hull, 0.10 * unit)
+    return box.put(frame, blend(part, face, faded * (1 - opening) * np.float32(strength)))
+
+
+def as_target(
+    part: Frame, drawn: Frame, hull: Weight, unit: float, seam: Seam, match: bool
+) -> Colours:
+    """Gives the donor's pixels the colours of the target, as far as asked."""
+    face = contrast_like(part, drawn, hull) if match else drawn.astype(np.float32)
+    return cloned(part, face, hull, unit) if seam == "gradient" else face
 
 
 def _outline(points: Points) -> Points:
@@ -57,7 +88,7 @@ def _outline(points: Points) -> Points:
     return np.asarray(outline - 0.9 * above[:, None] * axes.down, np.float32)
 
 
-def _bent(donor: Still, points: Points, shape: tuple[int, ...]) -> Frame:
+def bent(donor: Still, points: Points, shape: tuple[int, ...]) -> Frame:
     """Draws the donor's face in the target's shape, triangle by triangle."""
     triangles = _solid(points, Delaunay(points[:MESH]).simplices)
     drawn = np.zeros(shape[:2], np.int32)
@@ -81,15 +112,21 @@ def _solid(points: Points, triangles: NDArray[np.int32]) -> NDArray[np.int32]:
     return triangles[np.abs(area) > 0.01]
 
 
-def _network_look(face: Frame) -> Frame:
-    """Takes away the detail that a network of this size cannot draw."""
+def network_look(face: Frame, unit: float = 0) -> Frame:
+    """Takes away the detail that a network of this size cannot draw.
+
+    Args:
+        face: The drawn face, or a part of one.
+        unit: For a part, the distance between the outer corners of the eyes.
+    """
     height, width = face.shape[:2]
-    small = (NETWORK_PX, max(1, round(NETWORK_PX * height / width)))
+    shrink = min(1.0, NETWORK_PX / (1.7 * unit)) if unit else NETWORK_PX / width
+    small = (max(1, round(shrink * width)), max(1, round(shrink * height)))
     reduced = cv2.resize(face, small, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(reduced, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _contrast_like(target: Frame, face: Frame, hull: Weight) -> Colours:
+def contrast_like(target: Frame, face: Frame, hull: Weight) -> Colours:
     """Gives the face the mean colour and the contrast of the skin that it replaces (CIELAB)."""
     inside = hull > 0.5
     wanted, found = (
@@ -100,7 +137,7 @@ def _contrast_like(target: Frame, face: Frame, hull: Weight) -> Colours:
     return np.asarray(cv2.cvtColor(toned.astype(np.float32), cv2.COLOR_LAB2RGB) * 255, np.float32)
 
 
-def _cloned(target: Frame, face: Colours, hull: Weight, unit: float) -> Colours:
+def cloned(target: Frame, face: Colours, hull: Weight, unit: float) -> Colours:
     """Takes the target's light along the hull's border and carries it smoothly inwards.
 
     As Poisson cloning does, but hair, glasses and other things on the border that are not skin do
@@ -116,3 +153,15 @@ def _cloned(target: Frame, face: Colours, hull: Weight, unit: float) -> Colours:
     light = cv2.GaussianBlur(difference * weight[..., None], (0, 0), spread)
     total = cv2.GaussianBlur(weight, (0, 0), spread)
     return np.asarray(face + light / total[..., None], np.float32)
+
+
+SWAPS = tuple(
+    Operation(
+        f"swap_{seam}" + ("_matched" if match else ""),
+        "identity swap",
+        partial(swap_face, seam=seam, match=match),
+        touched("face"),  # how it changes depends on the two people
+    )
+    for seam in get_args(Seam)
+    for match in (True, False)
+)

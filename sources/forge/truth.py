@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,12 +13,20 @@ from pydantic import Field
 from schemas import rle
 from schemas.records import EvidenceKind, Record, Segmentation
 from schemas.shards import read_records
+from sources.forge.face import Points
+from sources.forge.operation import Aim
+from sources.forge.zones import concept_mask, outlines
 
 TRUTH_FILE = "truth.parquet"
 CHANGED = 3
 """A pixel is changed when any channel differs by more than this many of 255 levels."""
 CLOSING = 7
 """Diameter in pixels of the disc that closes the mask: noise leaves holes where it cancels out."""
+SEEN = 12
+"""Least changed pixels of a concept that count as a change of it."""
+
+Mask = NDArray[np.bool_]
+"""`(H, W) bool` in frame pixels."""
 
 
 class Truth(Record):
@@ -51,6 +60,56 @@ def changed_pixels(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> NDArray[
 def segment(mask: NDArray[np.bool_]) -> tuple[Segmentation, int]:
     """Gives a mask as it is stored, and its area."""
     return rle.encode(mask), rle.area(mask)
+
+
+@dataclass(frozen=True)
+class FrameTruth:
+    """What was changed in one frame; nothing in a control.
+
+    Attributes:
+        frame_index: Number of the frame, from 0.
+        segmentation: Pixels that differed before encoding, in frame pixels.
+        area: Their number.
+        concepts: FICT concepts that were changed; parallel to `kinds` and `directions`.
+        kinds: What was changed of each; None where it has no known direction, such as skin that
+            follows a movement.
+        directions: How, real to fake; empty where the kind is None.
+        strength: Share of the operations' strengths in this frame; 0 in a control.
+    """
+
+    frame_index: int
+    segmentation: Segmentation
+    area: int
+    concepts: tuple[str, ...]
+    kinds: tuple[EvidenceKind | None, ...]
+    directions: tuple[str, ...]
+    strength: float
+
+
+def frame_truth(
+    index: int, changed: Mask, points: Points, aims: tuple[Aim, ...], share: float
+) -> FrameTruth:
+    """Tells what was changed in a frame; concepts that are hidden or did not change are left out.
+
+    Args:
+        index: Number of the frame.
+        changed: Pixels that differ.
+        points: Landmarks of the real frame.
+        aims: What was meant to change.
+        share: Share of the operations' strengths.
+    """
+    segmentation, area = segment(changed)
+    seen = {name for name in dict.fromkeys(a for a, _, _ in aims) if _seen(name, changed, points)}
+    told = [aim for aim in aims if aim[0] in seen]
+    concepts, kinds, directions = zip(*told, strict=True) if told else ((), (), ())
+    return FrameTruth(index, segmentation, area, concepts, kinds, directions, share)
+
+
+def _seen(name: str, changed: Mask, points: Points) -> bool:
+    if not outlines((name,)):
+        return False
+    near = concept_mask(changed.shape, points, (name,))
+    return bool((changed & (near > 0)).sum() >= SEEN)
 
 
 def read_truth(folder: Path) -> list[Truth]:
