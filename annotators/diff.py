@@ -18,7 +18,6 @@ from skimage.metrics import structural_similarity
 from annotators.noise import (
     Difference,
     Map,
-    NoiseFloor,
     average,
     difference,
     fit_noise,
@@ -175,17 +174,18 @@ def calibrated(
             average(frames),
             np.mean([frame.activity for frame in frames], axis=0, dtype=np.float32),
             np.logical_and.reduce([frame.reference for frame in frames]),
+            np.mean([frame.slack for frame in frames], axis=0, dtype=np.float32),
         )
-        steady = _in_noise(typical)[0]
+        steady = _in_noise(typical)
     return [
-        _clusters(np.maximum(_in_noise(frame)[0], steady), frame.reference, settings)
+        _clusters(np.maximum(_in_noise(frame), steady), frame.reference, settings)
         for frame in frames
     ]
 
 
-def _in_noise(frame: Difference) -> tuple[Map, NoiseFloor]:
+def _in_noise(frame: Difference) -> Map:
     floor = fit_noise(frame.size, frame.activity, frame.reference)
-    return floor.units(frame.size, frame.activity), floor
+    return floor.units(frame.size, frame.activity, frame.slack)
 
 
 def _clusters(units: Map, reference: Mask, settings: DiffSettings) -> Score:

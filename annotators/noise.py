@@ -25,6 +25,10 @@ KEEP_OFF = 0.12
 """The reference starts this share of the eye distance outside the face."""
 CODED_ALIKE = 0.05
 """CIELAB units: a pixel below this was coded the same on both sides and shows no noise."""
+REPAIRED_PX = 0.15
+"""Sides that had to be registered are taken to be this far apart still, in crop pixels."""
+EXACT_PX = 0.05
+"""A smaller shift is none."""
 BINS = 8
 LEAST_REFERENCE = 500
 """Fewer reference pixels than this cannot carry a noise floor."""
@@ -42,12 +46,14 @@ class Difference:
         size: `(S, S) float32`, its length: a perceptual difference (CIE76).
         activity: `(S, S) float32`, local contrast of the real side, CIELAB units.
         reference: `(S, S) bool`, pixels around the face, inside the frame.
+        slack: `(S, S) float32`, what the sides' last misregistration makes of the picture's edges.
     """
 
     signed: Map
     size: Map
     activity: Map
     reference: NDArray[np.bool_]
+    slack: Map
 
 
 def to_lab(image: NDArray[np.uint8]) -> Map:
@@ -67,7 +73,18 @@ def difference(crop: CropPair) -> Difference:
         size=_length(signed),
         activity=np.sqrt(np.maximum(contrast, 0)),
         reference=crop.valid & ~crop.face_mask(grow=KEEP_OFF),
+        slack=slack(crop, real[..., 0]),
     )
+
+
+def slack(crop: CropPair, lightness: Map) -> Map:
+    """Gives the difference that sides make which are not exactly registered: shift x gradient."""
+    shift = crop.registration_px + (REPAIRED_PX if crop.repairs else 0.0)
+    if shift < EXACT_PX:
+        return np.zeros_like(lightness)
+    across = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+    along = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
+    return np.asarray(shift * cv2.dilate(cv2.magnitude(across, along), np.ones((3, 3), np.uint8)))
 
 
 def average(clip: Sequence[Difference]) -> Map:
@@ -95,12 +112,12 @@ class NoiseFloor:
     activity: NDArray[np.float64]
     sigma: NDArray[np.float64]
 
-    def units(self, size: Map, activity: Map) -> Map:
-        """Gives a difference in units of the noise that is expected at each pixel."""
+    def units(self, size: Map, activity: Map, slack: Map) -> Map:
+        """Gives a difference in units of the noise and the slack expected at each pixel."""
         steps = np.linspace(0, self.activity[-1], 256)
         table = np.interp(steps, self.activity, self.sigma).astype(np.float32)
         index = np.minimum(activity * (255 / max(steps[-1], 1e-6)), 255).astype(np.uint8)
-        return np.asarray(size / table[index])
+        return np.asarray(size / np.hypot(table[index], slack))
 
 
 def noise_level(frame: Difference) -> float:

@@ -90,6 +90,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, write_manifest):
         [sys.executable, "-m", "flows.cli", "annotate", "toy", "--manifest",
          str(write_manifest(tmp_path)), "--workers", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # even in a background job
     )  # fmt: skip
     units = tmp_path / "out/toy/units/measure"
     deadline = time.monotonic() + 120

@@ -1,0 +1,1 @@
+"""Measurements of quality and speed; `facext bench` and `make bench` run them."""

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from annotators.diff import POLICIES
+from benchmarks.truth import LEVELS, FrameScore, figures, lines, measure_case, write
+from schemas.manifest import Measure
+from sources.forge import sample_cases
+
+
+def score(case, level="c23", found=0.8, oracle=0.9, regions=(4, 1, 1), forged=True):
+    return FrameScore(
+        case, level, forged, dict.fromkeys(POLICIES, found), oracle, dict.fromkeys(LEVELS, regions)
+    )
+
+
+def test_figures_are_means_ratios_and_f1():
+    scores = [score("a", found=0.6), score("b", found=1.0, oracle=0.7)]
+    found = figures(
+        [*scores, score("c", forged=False, found=1.0), score("d", forged=False, found=0)]
+    )
+    assert found["frames"] == 4
+    assert found["mask_iou"]["calibrated"]["c23"]["value"] == 0.8
+    assert found["oracle_ratio"]["c23"]["value"] == 1.0
+    assert found["false_mask_rate"]["otsu"]["c23"]["value"] == 0.5
+    assert found["region_f1"]["112"]["c23"]["value"] == 0.8
+
+
+def test_intervals_hold_the_value_and_resample_whole_cases():
+    same = [score("a", found=0.5)] * 9 + [score("b", found=0.9)] * 9
+    found = figures(same)["mask_iou"]["calibrated"]["c23"]
+    assert found["low"] == 0.5  # two cases: both draws may be the first
+    assert found["high"] == 0.9
+    assert found["value"] == 0.7
+
+
+def test_a_level_without_frames_has_no_figure():
+    found = figures([score("a", level="c40")])
+    assert found["false_mask_rate"]["calibrated"]["c40"] == {}
+    assert list(found["mask_iou"]["calibrated"]) == ["c40"]
+
+
+def test_the_table_and_the_file_hold_the_figures(tmp_path):
+    found = figures([score("a")]) | {"seed": 1, "cases": 1}
+    assert any("mask_iou calibrated" in line and "0.80" in line for line in lines(found))
+    write(found, tmp_path / "x" / "t.json")
+    assert json.loads((tmp_path / "x" / "t.json").read_text()) == found
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return sample_cases(5, 60)
+
+
+def test_a_gross_forgery_is_found_in_the_real_pipeline(drawn):
+    case = next(
+        c for c in drawn
+        if c.compression != "c40" and c.profile == "stable" and not c.occluder
+        and max((strength for _, strength in c.operations), default=0) == 1.0
+    )  # fmt: skip
+    scores = measure_case(case, Measure())
+    assert len(scores) == Measure().frames
+    for one in scores:
+        assert one.forged
+        assert set(one.found) == set(POLICIES)
+        assert one.found["calibrated"] > 0.3
+        assert one.oracle > 0.3
+        assert set(one.regions) == set(LEVELS)
+
+
+def test_a_control_is_scored_as_one(drawn):
+    case = next(c for c in drawn if c.control == "reencoded" and c.compression != "c0")
+    for one in measure_case(case, Measure()):
+        assert not one.forged
+        assert one.found["top_fraction"] == 1.0
+        assert one.found["calibrated"] == 0.0
