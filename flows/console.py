@@ -55,7 +55,7 @@ class ProgressBar:
 def print_summary(dataset: str, summary: Summary, done: int) -> None:
     """Prints annotated frames by method and compression, and rejects by reason."""
     levels = sorted({level for _, level in summary.frames}, key=lambda level: (len(level), level))
-    table = Table(title=f"{dataset}: annotated frames", title_justify="left")
+    table = Table()
     table.add_column("method")
     for level in levels:
         table.add_column(level or "frames", justify="right")
@@ -65,6 +65,7 @@ def print_summary(dataset: str, summary: Summary, done: int) -> None:
     sums = [sum(n for (_, at), n in summary.frames.items() if at == level) for level in levels]
     table.add_row("all", *(str(number) for number in sums))
     console = Console()
+    console.print(f"{dataset}: annotated frames", style="bold")
     console.print(table)
     methods = len({method for method, _ in summary.frames})
     console.print(
