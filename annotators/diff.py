@@ -7,6 +7,7 @@ follows (cleaning, stability, confidence, abstention) is the same for all.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -196,6 +197,7 @@ def _clusters(units: Map, reference: Mask, settings: DiffSettings) -> Score:
     its mass over that of a kept cluster is what noise may explain of it.
     """
 
+    @functools.cache  # the plain cut is asked for twice
     def clusters(factor: float) -> tuple[Mask, float]:
         low = factor * settings.low
         above = units > low

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.motion import Motion
-from annotators.noise import Map, to_lab
+from annotators.noise import Map, gradient, length, to_lab
 from schemas.manifest import EvidenceSettings
 from schemas.records import Evidence, EvidenceKind
 from sources.crop import CropPair
@@ -115,16 +115,20 @@ class Gauge:
             cv2.dilate(changed.astype(np.uint8), np.ones((side, side), np.uint8)), dtype=np.bool_
         )
 
-    def change(self, probe: Probe, where: Mask) -> float:
+    def change(self, probe: Probe, where: Mask, moved: bool) -> float:
         """Gives the signed change of a region, in the probe's unit.
 
         Where pixels were moved, colours are compared with where they came from, and what cannot
         be compared so is not measured.
 
+        Args:
+            probe: What to measure.
+            where: `(S, S) bool`, the region's changed pixels.
+            moved: Whether a movement explains their change (`Motion.explains`).
+
         Returns:
             The change; NaN where it cannot be measured.
         """
-        moved = self.motion.explains(where)
         if probe in (VERTICAL, HORIZONTAL, SIZE):
             return self._movement(probe, where) if moved else float("nan")
         if probe is CHANGE:
@@ -169,9 +173,9 @@ class Gauge:
     @functools.cached_property
     def _maps(self) -> dict[Probe, Map]:
         distance = self.crop.eye_distance
-        length = np.sqrt(np.einsum("ijk,ijk->ij", self.signed, self.signed))
+        size = length(self.signed)
         return {
-            CHANGE: length - np.median(length[self.unchanged] if self.unchanged.any() else 0.0),
+            CHANGE: size - np.median(size[self.unchanged] if self.unchanged.any() else 0.0),
             LIGHTNESS: self.signed[..., 0].copy(),
             RED_GREEN: self.signed[..., 1].copy(),
             YELLOW_BLUE: self.signed[..., 2].copy(),
@@ -196,7 +200,7 @@ class Gauge:
         """
         near = cv2.dilate(where.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         rim = self._border & near & self.crop.valid
-        flat = rim & (_gradient(self.real[..., 0]) < SMOOTH)
+        flat = rim & self._smooth
         pixels = np.count_nonzero(flat)
         if pixels < LEAST_PIXELS or 2 * pixels < np.count_nonzero(rim):
             return float("nan")
@@ -207,6 +211,10 @@ class Gauge:
         """Distance of each pixel to the border of the change, from inside and from outside."""
         inside = self.changed.astype(np.uint8)
         return tuple(cv2.distanceTransform(each, cv2.DIST_L2, 5) for each in (inside, 1 - inside))
+
+    @functools.cached_property
+    def _smooth(self) -> Mask:
+        return np.asarray(gradient(self.real[..., 0]) < SMOOTH)
 
     @functools.cached_property
     def _border(self) -> Mask:
@@ -240,12 +248,6 @@ def _band(lightness: Map, fine: float, coarse: float) -> Map:
     return np.asarray(band * band)
 
 
-def _gradient(lightness: Map) -> Map:
-    across = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
-    along = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
-    return np.asarray(cv2.magnitude(across, along))
-
-
 def measure(
     gauge: Gauge, concepts: Sequence[tuple[int, Mask]], settings: EvidenceSettings
 ) -> list[Evidence]:
@@ -264,8 +266,9 @@ def measure(
         pixels = int(np.count_nonzero(where))
         if pixels < LEAST_PIXELS:
             continue
+        moved = gauge.motion.explains(where)
         for probe in PROBES:
-            value = gauge.change(probe, where)
+            value = gauge.change(probe, where, moved)
             if not np.isnan(value):
                 found.append(_judge(concept, probe, value, gauge.null(probe, pixels), settings))
     return found

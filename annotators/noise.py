@@ -70,7 +70,7 @@ def difference(crop: CropPair) -> Difference:
     contrast = (cv2.blur(real * real, (9, 9)) - mean * mean).sum(axis=2)
     return Difference(
         signed=signed,
-        size=_length(signed),
+        size=length(signed),
         activity=np.sqrt(np.maximum(contrast, 0)),
         reference=crop.valid & ~crop.face_mask(grow=KEEP_OFF),
         slack=slack(crop, real[..., 0]),
@@ -82,9 +82,14 @@ def slack(crop: CropPair, lightness: Map) -> Map:
     shift = crop.registration_px + (REPAIRED_PX if crop.repairs else 0.0)
     if shift < EXACT_PX:
         return np.zeros_like(lightness)
+    return np.asarray(shift * cv2.dilate(gradient(lightness), np.ones((3, 3), np.uint8)))
+
+
+def gradient(lightness: Map) -> Map:
+    """Gives the steepness of a picture, L* per pixel."""
     across = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     along = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
-    return np.asarray(shift * cv2.dilate(cv2.magnitude(across, along), np.ones((3, 3), np.uint8)))
+    return np.asarray(cv2.magnitude(across, along))
 
 
 def average(clip: Sequence[Difference]) -> Map:
@@ -93,10 +98,11 @@ def average(clip: Sequence[Difference]) -> Map:
     Codec noise changes its sign from frame to frame and averages out; a forgery that stays put on
     the face does not.
     """
-    return _length(np.mean([frame.signed for frame in clip], axis=0, dtype=np.float32))
+    return length(np.mean([frame.signed for frame in clip], axis=0, dtype=np.float32))
 
 
-def _length(signed: Map) -> Map:
+def length(signed: Map) -> Map:
+    """Gives the length of each pixel's difference, `(S, S, 3)` to `(S, S)`."""
     return np.asarray(np.sqrt(np.einsum("ijk,ijk->ij", signed, signed)))
 
 

@@ -57,28 +57,29 @@ class Workers(Generic[T]):
 
     def _pass(self, items: Sequence[T], done: Callable[[T], None], processes: int) -> list[T]:
         """Works on items until all are done or a worker dies; gives those not done."""
-        left = list(items)
-        if not left:
+        if not items:
             return []
         pool = ProcessPoolExecutor(
-            min(processes, len(left)),
+            min(processes, len(items)),
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
             initargs=(self._start, self._settings),
         )
         try:
-            with _deaf_children():
-                futures: dict[Future[None], T] = {pool.submit(self._work, i): i for i in left}
-            for future in as_completed(futures):
+            left: dict[Future[None], T] = {}
+            with _deaf_children(), contextlib.suppress(BrokenProcessPool):
+                for item in items:
+                    left[pool.submit(self._work, item)] = item
+            unsent = items[len(left) :]  # a worker died meanwhile
+            for future in as_completed(list(left)):
                 with contextlib.suppress(BrokenProcessPool):
                     future.result()
-                    left.remove(futures[future])
-                    done(futures[future])
+                    done(left.pop(future))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         pool.shutdown()
-        return left
+        return [*left.values(), *unsent]
 
 
 @contextlib.contextmanager

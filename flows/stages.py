@@ -59,26 +59,33 @@ def plan(run: Run) -> list[PlannedPair]:
     check_output(run.output)
     pairs, missing = find_pairs(run.name, dataset, root)
     hashes = functools.cache(lambda path: file_hash(root / path))
+    shared = {
+        "config": run.manifest.measure.digest(),
+        "code": code_version(),
+        "fict": load_tree().version,
+    }
+    explaining = explain_hash(run)
     planned = [
-        _planned(run, pair, hashes(pair.real_path), hashes(pair.fake_path)) for pair in pairs
+        _planned(
+            pair,
+            hashes(pair.real_path),
+            hashes(pair.fake_path),
+            shared | {"forgery": dataset.methods[pair.method]},
+            explaining,
+        )
+        for pair in pairs
     ]
     write_records(run.plan_path, planned, PlannedPair)
     write_records(run.unplanned_path, missing, Reject)
     return planned
 
 
-def _planned(run: Run, pair: Pair, real: str, fake: str) -> PlannedPair:
-    measure_facts = {
-        "stage": "measure",
-        "pair": pair.model_dump(),
-        "inputs": [real, fake],
-        "forgery": run.manifest.dataset(run.name).methods[pair.method],
-        "config": run.manifest.measure.digest(),
-        "code": code_version(),
-        "fict": load_tree().version,
-    }
-    measure_unit = unit_id(measure_facts)
-    explain_facts = {"stage": "explain", "parent": measure_unit, "config": explain_hash(run)}
+def _planned(
+    pair: Pair, real: str, fake: str, measuring: dict[str, str], explaining: str
+) -> PlannedPair:
+    inputs = {"stage": "measure", "pair": pair.model_dump(), "inputs": [real, fake]}
+    measure_unit = unit_id(inputs | measuring)
+    explain_facts = {"stage": "explain", "parent": measure_unit, "config": explaining}
     return PlannedPair(
         **pair.model_dump(),
         real_sha256=real,

@@ -55,7 +55,6 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
     try:
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir(parents=True)
-        chosen = samples(paths)
         page = (
             _environment()
             .get_template("report.html")
@@ -74,12 +73,11 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
                 },
                 rejects=rejected[:MAX_REJECTS],
                 rejects_total=len(rejected),
-                samples=[_sample(number, row, pictures) for number, row in enumerate(chosen)],
+                samples=[
+                    _sample(number, row, pictures) for number, row in enumerate(samples(paths))
+                ],
             )
         )
-        for number, row in enumerate(chosen):
-            if row.real.bytes and row.fake.bytes:
-                (pictures / f"{number:03d}-strip.jpg").write_bytes(to_jpeg(strip(row)))
         (folder / "index.html").write_text(page, encoding="utf-8")
     except OSError as error:
         why = error.strerror or error
@@ -145,6 +143,7 @@ def _sample(number: int, row: AnnotatedFrame, folder: Path) -> dict[str, Any]:
             file = f"{number:03d}-{panel.replace(' ', '-')}.jpg"
             (folder / file).write_bytes(to_jpeg(image))
             files[panel] = f"{folder.name}/{file}"
+        (folder / f"{number:03d}-strip.jpg").write_bytes(to_jpeg(strip(row)))
     return {
         "row": row,
         "files": files,
