@@ -86,6 +86,8 @@ def diff(clip: Sequence[CropPair], settings: DiffSettings) -> list[Artifact | Re
         For each frame its mask, or `Rejected` with `no_artifact` where nothing stands out of the
         noise, or `everything_changed` where the change has no border.
     """
+    if not clip:
+        return []
     differences = [difference(crop) for crop in clip]
     scores = POLICIES[settings.policy](clip, differences, settings)
     return [

@@ -6,7 +6,7 @@ Two stages with their own outputs, so that a new captioning model never repeats 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -38,7 +38,7 @@ from schemas.records import (
     Reject,
 )
 from sources.crop import CropPair, crop_clip
-from sources.pairs import read_pair
+from sources.pairs import read_pair, spaced_indices
 
 CONTROL = "none"
 """Class of a method that forges nothing."""
@@ -69,6 +69,26 @@ class PairJob:
     code_version: str
 
 
+@dataclass(frozen=True)
+class Clip:
+    """The frames of a pair that are looked at.
+
+    Attributes:
+        crops: Crop pairs in order of time; more than are annotated, since noise averages out.
+        wanted: Indices of the frames to annotate.
+        rejected: Why a frame to annotate has no crop, by its index.
+    """
+
+    crops: tuple[CropPair, ...]
+    wanted: frozenset[int]
+    rejected: Mapping[int, Rejected]
+
+    def chosen(self, found: Sequence[T]) -> list[tuple[CropPair, T]]:
+        """Gives the crops to annotate, each with what was found for it."""
+        pairs = zip(self.crops, found, strict=True)
+        return [(crop, one) for crop, one in pairs if crop.index in self.wanted]
+
+
 class Measurer:
     """The measure stage with its models loaded once.
 
@@ -93,25 +113,41 @@ class Measurer:
             pair that fails as a whole gives a single reject.
         """
         try:
-            frames = read_pair(job.root, job.pair, self.settings.frames)
+            clip = self.clip_of(job.root, job.pair)
         except Rejected as rejection:
             return [], [reject(job.pair, None, "measure", rejection)]
-        clip, rejected = crop_clip(frames, self.finder, self.settings)
+        rejected = dict(clip.rejected)
         rows: list[MeasuredFrame] = []
-        for crop, artifact in zip(
-            clip, diff(clip, self.settings.diff) if clip else [], strict=True
-        ):
+        for crop, artifact in clip.chosen(diff(clip.crops, self.settings.diff)):
             try:
-                rows.append(self._measure_frame(job, crop, artifact))
+                rows.append(self.measure_frame(job, crop, artifact))
             except Rejected as rejection:
                 rejected[crop.index] = rejection
         return rows, [
             reject(job.pair, index, "measure", rejected[index]) for index in sorted(rejected)
         ]
 
-    def _measure_frame(
+    def clip_of(self, root: Path, pair: Pair) -> Clip:
+        """Reads and crops the frames of a pair: those to annotate and those around them.
+
+        Raises:
+            Rejected: The pair fails as a whole.
+        """
+        wanted = self.settings.frames
+        frames = read_pair(root, pair, wanted * self.settings.context)
+        chosen = {frames[place].index for place in spaced_indices(len(frames), wanted)}
+        crops, rejected = crop_clip(frames, self.finder, self.settings)
+        reasons = {index: why for index, why in rejected.items() if index in chosen}
+        return Clip(tuple(crops), frozenset(chosen), reasons)
+
+    def measure_frame(
         self, job: PairJob, crop: CropPair, artifact: Artifact | Rejected
     ) -> MeasuredFrame:
+        """Turns a frame's artifact mask into a row.
+
+        Raises:
+            Rejected: There is no mask, or no region that it touches, or the pair is a control.
+        """
         if isinstance(artifact, Rejected):
             raise artifact
         if job.forgery == CONTROL:

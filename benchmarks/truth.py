@@ -23,15 +23,14 @@ from numpy.typing import NDArray
 from annotators.diff import POLICIES, Artifact, clean, diff, iou
 from annotators.localise import localise
 from annotators.noise import difference
+from annotators.pipeline import Measurer
 from fict.labelmap import PARSERS
-from fict.landmarks import FACE_SCORE_GATE, LANDMARK_BACKENDS
 from fict.tree import Level, Tree, load_tree
 from schemas import rle
 from schemas.manifest import DiffSettings, Measure
 from schemas.records import Pair
-from sources.crop import CropPair, crop_clip
+from sources.crop import CropPair
 from sources.forge import Case, make_case, sample_cases
-from sources.pairs import read_pair
 
 Mask = NDArray[np.bool_]
 
@@ -52,7 +51,8 @@ class FrameScore:
         case: The frame's case; frames of a case are resampled together.
         compression: Its compression level.
         forged: Whether anything was changed in it.
-        found: IoU with the truth by policy; for an unforged frame 1.0 where a mask was found.
+        found: IoU with the truth by policy; for an unforged frame 1.0 where a mask was found. A
+            frame that was rejected before there could be a mask keeps 0.
         oracle: Best IoU of any single cut of this frame's smoothed difference.
         regions: True positives, false positives and false negatives by level.
     """
@@ -60,7 +60,7 @@ class FrameScore:
     case: str
     compression: str
     forged: bool
-    found: dict[str, float] = field(default_factory=dict)
+    found: dict[str, float] = field(default_factory=lambda: dict.fromkeys(POLICIES, 0.0))
     oracle: float = 0.0
     regions: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
@@ -75,23 +75,22 @@ def measure_case(case: Case, settings: Measure) -> list[FrameScore]:
             dataset="bench", method=case.name, compression=case.compression, pair=case.name,
             split="", real_path=str(files.real), fake_path=str(files.fake),
         )  # fmt: skip
-        frames = read_pair(Path("/"), pair, settings.frames)
-    finder = LANDMARK_BACKENDS[settings.landmarks](FACE_SCORE_GATE)
-    clip, _ = crop_clip(frames, finder, settings)
+        seen = Measurer(settings).clip_of(Path("/"), pair)
     known = {one.frame_index: rle.decode(one.segmentation) for one in files.truth}
-    truths = [_in_crop(known[crop.index], crop) for crop in clip]
-    scores = [
-        FrameScore(case.name, case.compression, bool(known[crop.index].any())) for crop in clip
-    ]
+    scores = {
+        index: FrameScore(case.name, case.compression, bool(known[index].any()))
+        for index in sorted(seen.wanted)
+    }
     for policy in POLICIES:
         chosen = settings.diff.model_copy(update={"policy": policy})
-        for score, crop, truth, found in zip(scores, clip, truths, diff(clip, chosen), strict=True):
+        for crop, found in seen.chosen(diff(seen.crops, chosen)):
+            score, truth = scores[crop.index], _in_crop(known[crop.index], crop)
             mask = found.mask if isinstance(found, Artifact) else np.zeros_like(truth)
             score.found[policy] = iou(mask, truth) if score.forged else float(mask.any())
             if policy == settings.diff.policy and score.forged:
                 score.oracle = _oracle(crop, truth, chosen)
                 score.regions = _regions(mask, truth, crop, tree, settings)
-    return scores
+    return list(scores.values())
 
 
 def _in_crop(mask: Mask, crop: CropPair) -> Mask:
@@ -201,7 +200,9 @@ def _oracle_ratio(scores: Sequence[FrameScore]) -> float:
 
 def _f1(name: str) -> Statistic:
     def f1(scores: Sequence[FrameScore]) -> float:
-        hit, extra, missed = np.sum([score.regions[name] for score in scores], axis=0)
+        hit, extra, missed = np.sum(
+            [score.regions.get(name, (0, 0, 0)) for score in scores], axis=0
+        )
         return float(2 * hit / max(2 * hit + extra + missed, 1))
 
     return f1

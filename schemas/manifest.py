@@ -143,6 +143,9 @@ class Measure(Settings):
     """Settings of the measure stage; their hash is part of each unit's identity."""
 
     frames: int = Field(4, ge=1, le=100_000, description="evenly spaced frames of each pair")
+    context: int = Field(
+        3, ge=1, le=99, description="frames looked at for each one that is annotated; odd"
+    )
     crop_size: int = Field(512, ge=64, le=2048)
     crop_margin: float = Field(1.7, ge=1.0, le=4.0, description="crop side / face height")
     crop_quality: int = Field(95, ge=1, le=100, description="JPEG quality of stored crops")
