@@ -15,13 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
+from skimage.restoration import denoise_tv_chambolle
 
 from annotators.noise import (
     Difference,
     Map,
     average,
+    calmed,
     difference,
-    fit_noise,
+    expected_noise,
     noise_level,
 )
 from schemas.errors import Rejected, RejectReason
@@ -34,6 +36,15 @@ CLOSING = 7
 """Diameter in frame-like pixels of the disc that closes gaps of flat skin inside a change."""
 PROBES = (0.8, 1.25)
 """Stability is the agreement with the masks at these multiples of the cut."""
+
+SEEN = 1.2
+"""CIELAB units: a change of 3 of 255 levels; where noise is larger, it hides changes."""
+EVIDENCE = (-1.5, 3.0)
+"""Units of noise by which a single pixel may speak against and for a change."""
+PLATEAU = 0.5
+"""An area reaches as far as it differs by this share of what was found of it."""
+BORDER, MOST_BORDER = 4.0, 15.0
+"""What a pixel of border costs per squared CIELAB unit of noise, and at most."""
 
 
 @dataclass(frozen=True)
@@ -170,52 +181,72 @@ def calibrated(
     its own noise floor, so that a faint change that stays on the face is found in heavy noise, and
     one that flickers is found all the same. Source: ours.
     """
-    steady = np.zeros_like(frames[0].size)
-    if len(frames) > 1:
-        typical = Difference(
-            frames[0].signed,
-            average(frames),
-            np.mean([frame.activity for frame in frames], axis=0, dtype=np.float32),
-            np.logical_and.reduce([frame.reference for frame in frames]),
-            np.mean([frame.slack for frame in frames], axis=0, dtype=np.float32),
-        )
-        steady = _in_noise(typical)
-    return [
-        _clusters(np.maximum(_in_noise(frame), steady), frame.reference, settings)
-        for frame in frames
-    ]
+    typical = average(frames)
+    noise = expected_noise(typical)
+    steady = np.maximum(typical.size / noise, calmed(typical, noise))
+    hidden = float(np.median(noise[typical.face])) if typical.face.any() else 0.0
+    return [_in_noise(frame, steady, hidden, settings) for frame in frames]
 
 
-def _in_noise(frame: Difference) -> Map:
-    floor = fit_noise(frame.size, frame.activity, frame.reference)
-    return floor.units(frame.size, frame.activity, frame.slack)
-
-
-def _clusters(units: Map, reference: Mask, settings: DiffSettings) -> Score:
-    """Cuts into clusters and keeps those that no cluster away from the face comes near.
-
-    A cluster's mass is what its pixels exceed the cut by, summed. The heaviest cluster that lies
-    wholly on the reference shows what noise alone can do in this frame (as cluster-mass tests do);
-    its mass over that of a kept cluster is what noise may explain of it.
-    """
+def _in_noise(frame: Difference, steady: Map, hidden: float, settings: DiffSettings) -> Score:
+    noise = expected_noise(frame)
+    units = np.where(frame.valid, np.maximum(frame.size / noise, steady), 0)
 
     @functools.cache  # the plain cut is asked for twice
     def clusters(factor: float) -> tuple[Mask, float]:
-        low = factor * settings.low
-        above = units > low
-        count, labels = cv2.connectedComponents(above.astype(np.uint8))
-        flat = labels.ravel()
-        mass = np.bincount(flat, np.maximum(units - low, 0).ravel(), count)
-        peak = np.zeros(count, np.float32)
-        np.maximum.at(peak, flat[above.ravel()], units[above])
-        on_face = np.bincount(flat, ~reference.ravel(), count) > 0
-        on_face[0] = False
-        noise = mass[1:][~on_face[1:]].max(initial=0.0)
-        keep = on_face & (peak > factor * settings.high) & (mass > settings.mass * noise)
-        chance = np.average(noise / mass[keep], weights=mass[keep]) if keep.any() else 1.0
-        return np.asarray(keep[labels]), float(chance)
+        found, chance = _clusters(units, frame.face, settings, factor)
+        if hidden > SEEN and found.any():
+            cut = factor * max(settings.extend, PLATEAU * float(np.median(units[found])))
+            found = found | _compact(units, found, cut, hidden)
+        return found, chance
 
     return Score(lambda factor: clusters(factor)[0], settings.low, clusters(1.0)[1])
+
+
+def _clusters(units: Map, face: Mask, settings: DiffSettings, factor: float) -> tuple[Mask, float]:
+    """Cuts into clusters and keeps those that no cluster away from the face comes near.
+
+    A cluster's mass is what its pixels exceed the cut by, summed. The heaviest cluster that lies
+    wholly away from the face shows what noise alone can do in this frame (as cluster-mass tests
+    do); its mass over that of a kept cluster is what noise may explain of it.
+
+    Returns:
+        The kept clusters `(S, S) bool`, and the share that noise may explain of them.
+    """
+    low = factor * settings.low
+    above = units > low
+    count, labels = cv2.connectedComponents(above.astype(np.uint8))
+    flat = labels.ravel()
+    mass = np.bincount(flat, np.maximum(units - low, 0).ravel(), count)
+    peak = np.zeros(count, np.float32)
+    np.maximum.at(peak, flat[above.ravel()], units[above])
+    on_face = np.bincount(flat, face.ravel(), count) > 0
+    on_face[0] = False
+    noise = mass[1:][~on_face[1:]].max(initial=0.0)
+    keep = on_face & (peak > factor * settings.high) & (mass > settings.mass * noise)
+    chance = np.average(noise / mass[keep], weights=mass[keep]) if keep.any() else 1.0
+    return np.asarray(keep[labels]), float(chance)
+
+
+def _compact(units: Map, seed: Mask, cut: float, noise: float) -> Mask:
+    """Grows found clusters over what noise hides: the smoothest border that the units allow.
+
+    Where the noise is larger than a change that is worth finding, no pixel can be judged by
+    itself. The area that maximises (sum of clipped units above the cut) - (length of its border)
+    is where the total-variation denoised units are positive (Chambolle 2005); the more noise, the
+    more a border costs. Only areas that hold a found cluster count.
+    """
+    size = units.shape[0]
+    half = cv2.resize(
+        np.clip(units - cut, *EVIDENCE), (size // 2, size // 2), interpolation=cv2.INTER_AREA
+    )
+    weight = min(BORDER * noise * noise, MOST_BORDER)
+    smooth = denoise_tv_chambolle(half, weight=weight, max_num_iter=60, eps=1e-4)
+    whole = cv2.resize(smooth.astype(np.float32), (size, size)) > 0
+    _, labels = cv2.connectedComponents(whole.astype(np.uint8))
+    held = np.bincount(labels.ravel(), seed.ravel()) > 0
+    held[0] = False
+    return np.asarray(held[labels])
 
 
 def _above(score: Map, threshold: float) -> Score:

@@ -6,6 +6,7 @@ fitted on the pixels around the face, which no face forgery touches. Source: our
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from sources.crop import CropPair
 
 Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 BLUR_SIGMA = 0.8
 """Blur of the signed difference in pixels of a 512-pixel crop: averages codec noise out."""
@@ -29,6 +31,11 @@ REPAIRED_PX = 0.15
 """Sides that had to be registered are taken to be this far apart still, in crop pixels."""
 EXACT_PX = 0.05
 """A smaller shift is none."""
+CODED_PX = 17
+"""An edge spreads its noise over about the block that is coded with it, in crop pixels."""
+CALM_PX, CALM_SIGMA, CALM_UNITS = 11, 3.0, 3.0
+"""Window and width of the calming average in pixels of a 512-pixel crop, and how many units of
+noise apart neighbours may be to be averaged."""
 BINS = 8
 LEAST_REFERENCE = 500
 """Fewer reference pixels than this cannot carry a noise floor."""
@@ -39,21 +46,31 @@ normal channels has there; the larger result counts, so that heavy tails raise t
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of one crop pair.
+    """The difference of one crop pair, or of a clip's average.
 
     Attributes:
         signed: `(S, S, 3) float32`, fake minus real in CIELAB, blurred.
-        size: `(S, S) float32`, its length: a perceptual difference (CIE76).
-        activity: `(S, S) float32`, local contrast of the real side, CIELAB units.
-        reference: `(S, S) bool`, pixels around the face, inside the frame.
+        activity: `(S, S) float32`, highest local contrast that is coded with a pixel, CIELAB units.
+        face: `(S, S) bool`, the face and what lies close to it.
+        valid: `(S, S) bool`, pixels inside the frame.
         slack: `(S, S) float32`, what the sides' last misregistration makes of the picture's edges.
     """
 
     signed: Map
-    size: Map
     activity: Map
-    reference: NDArray[np.bool_]
+    face: Mask
+    valid: Mask
     slack: Map
+
+    @functools.cached_property
+    def size(self) -> Map:
+        """`(S, S)` length of the difference: a perceptual difference (CIE76)."""
+        return length(self.signed)
+
+    @functools.cached_property
+    def reference(self) -> Mask:
+        """`(S, S)` pixels around the face, which no face forgery touches."""
+        return self.valid & ~self.face
 
 
 def to_lab(image: NDArray[np.uint8]) -> Map:
@@ -68,18 +85,20 @@ def difference(crop: CropPair) -> Difference:
     signed = cv2.GaussianBlur(fake - real, (0, 0), sigma)
     mean = cv2.blur(real, (9, 9))
     contrast = (cv2.blur(real * real, (9, 9)) - mean * mean).sum(axis=2)
+    activity = np.sqrt(np.maximum(contrast, 0))
+    block = max(3, round(CODED_PX * crop.real.shape[0] / 512) | 1)
     return Difference(
         signed=signed,
-        size=length(signed),
-        activity=np.sqrt(np.maximum(contrast, 0)),
-        reference=crop.valid & ~crop.face_mask(grow=KEEP_OFF),
+        activity=np.asarray(cv2.dilate(activity, np.ones((block, block), np.uint8))),
+        face=crop.face_mask(grow=KEEP_OFF),
+        valid=crop.valid,
         slack=slack(crop, real[..., 0]),
     )
 
 
 def slack(crop: CropPair, lightness: Map) -> Map:
     """Gives the difference that sides make which are not exactly registered: shift x gradient."""
-    shift = crop.registration_px + (REPAIRED_PX if crop.repairs else 0.0)
+    shift = crop.registration_px + (REPAIRED_PX if "registered" in crop.repairs else 0.0)
     if shift < EXACT_PX:
         return np.zeros_like(lightness)
     return np.asarray(shift * cv2.dilate(gradient(lightness), np.ones((3, 3), np.uint8)))
@@ -92,13 +111,21 @@ def gradient(lightness: Map) -> Map:
     return np.asarray(cv2.magnitude(across, along))
 
 
-def average(clip: Sequence[Difference]) -> Map:
-    """Averages signed differences over the frames in face coordinates and takes the length.
+def average(clip: Sequence[Difference]) -> Difference:
+    """Averages signed differences over the frames in face coordinates.
 
     Codec noise changes its sign from frame to frame and averages out; a forgery that stays put on
     the face does not.
     """
-    return length(np.mean([frame.signed for frame in clip], axis=0, dtype=np.float32))
+    if len(clip) == 1:
+        return clip[0]
+    return Difference(
+        signed=np.mean([frame.signed for frame in clip], axis=0, dtype=np.float32),
+        activity=np.mean([frame.activity for frame in clip], axis=0, dtype=np.float32),
+        face=np.logical_or.reduce([frame.face for frame in clip]),
+        valid=np.logical_and.reduce([frame.valid for frame in clip]),
+        slack=np.mean([frame.slack for frame in clip], axis=0, dtype=np.float32),
+    )
 
 
 def length(signed: Map) -> Map:
@@ -118,21 +145,51 @@ class NoiseFloor:
     activity: NDArray[np.float64]
     sigma: NDArray[np.float64]
 
-    def units(self, size: Map, activity: Map, slack: Map) -> Map:
-        """Gives a difference in units of the noise and the slack expected at each pixel."""
-        steps = np.linspace(0, self.activity[-1], 256)
-        table = np.interp(steps, self.activity, self.sigma).astype(np.float32)
-        index = np.minimum(activity * (255 / max(steps[-1], 1e-6)), 255).astype(np.uint8)
-        return np.asarray(size / np.hypot(table[index], slack))
+    def at(self, activity: Map) -> Map:
+        """Gives the noise expected at each pixel; beyond the last centre it grows in proportion."""
+        most = max(float(activity.max()), 1e-6)
+        steps = np.linspace(0, most, 256)
+        beyond = np.maximum(steps / max(self.activity[-1], 1e-6), 1)
+        excess = np.interp(steps, self.activity, self.sigma) - LEAST_NOISE
+        table = LEAST_NOISE + beyond * excess
+        index = np.minimum(activity * (255 / most), 255).astype(np.uint8)
+        return np.asarray(table.astype(np.float32)[index])
+
+
+def expected_noise(frame: Difference) -> Map:
+    """Gives `(S, S)` the difference to expect of an unchanged pixel, CIELAB units."""
+    floor = fit_noise(frame.size, frame.activity, frame.reference)
+    return np.asarray(np.hypot(floor.at(frame.activity), frame.slack))
+
+
+def calmed(frame: Difference, noise: Map) -> Map:
+    """Gives the difference in units of the noise, averaged over neighbours that differ alike.
+
+    Edges of a strong change stay where they are, and what is faint but wide stands out.
+
+    Args:
+        frame: The difference.
+        noise: What `expected_noise` gives for it.
+    """
+    scale = frame.signed.shape[0] / 512
+    reach = max(3, round(CALM_PX * scale) | 1)
+    alike = cv2.bilateralFilter(
+        frame.signed / noise[..., None], reach, CALM_UNITS, CALM_SIGMA * scale
+    )
+    units = length(alike)
+    around = units[_noisy(frame.size, frame.reference)]
+    if around.size < LEAST_REFERENCE:
+        return units
+    return np.asarray(units / max(LEAST_NOISE, _sigma(around)))
 
 
 def noise_level(frame: Difference) -> float:
     """Gives the median difference of the reference pixels that differ at all, CIELAB units."""
-    noisy = frame.size[frame.reference & (frame.size > CODED_ALIKE)]
+    noisy = frame.size[_noisy(frame.size, frame.reference)]
     return float(np.median(noisy)) if noisy.size else 0.0
 
 
-def fit_noise(size: Map, activity: Map, reference: NDArray[np.bool_]) -> NoiseFloor:
+def fit_noise(size: Map, activity: Map, reference: Mask) -> NoiseFloor:
     """Fits the noise floor on the reference pixels.
 
     Where both sides come from one encoder and differ little, it codes most blocks alike; those say
@@ -143,7 +200,7 @@ def fit_noise(size: Map, activity: Map, reference: NDArray[np.bool_]) -> NoiseFl
         activity: `(S, S)` local contrast.
         reference: `(S, S) bool`; with too few pixels the least noise is assumed.
     """
-    noisy = reference & (size > CODED_ALIKE)
+    noisy = _noisy(size, reference)
     values, contrast = size[noisy], activity[noisy]
     if values.size < LEAST_REFERENCE:
         return NoiseFloor(np.array([0.0, 1.0]), np.full(2, LEAST_NOISE))
@@ -154,7 +211,15 @@ def fit_noise(size: Map, activity: Map, reference: NDArray[np.bool_]) -> NoiseFl
         inside = values[which == number]
         if inside.size:
             centres.append((edges[number] + edges[number + 1]) / 2)
-            read = (np.quantile(inside, at) / is_ for at, is_ in SIGMAS.items())
-            sigmas.append(max(LEAST_NOISE, *map(float, read)))
+            sigmas.append(max(LEAST_NOISE, _sigma(inside)))
     rising = np.maximum.accumulate(sigmas)
     return NoiseFloor(np.array(centres), rising)
+
+
+def _noisy(size: Map, reference: Mask) -> Mask:
+    return np.asarray(reference & (size > CODED_ALIKE))
+
+
+def _sigma(sizes: Map) -> float:
+    """Reads the noise off the quantiles of differences."""
+    return max(float(np.quantile(sizes, at) / is_) for at, is_ in SIGMAS.items())

@@ -111,6 +111,7 @@ class DiffSettings(Settings):
     low: float = Field(2.5, gt=0, description="calibrated: weak cut, in units of the noise")
     high: float = Field(7.0, gt=0, description="calibrated: strong cut, in units of the noise")
     mass: float = Field(1.5, ge=0, description="calibrated: least weight over the noise's heaviest")
+    extend: float = Field(2.25, gt=0, description="calibrated: cut of the area around a find")
     min_area: float = Field(0.0004, ge=0, lt=1, description="smallest spot, share of the crop")
     max_area: float = Field(0.70, gt=0, le=1, description="above this share, everything changed")
     fraction: float = Field(0.05, gt=0, lt=1, description="top_fraction: share of pixels")
