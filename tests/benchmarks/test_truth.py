@@ -3,7 +3,10 @@ import json
 import pytest
 
 from annotators.diff import POLICIES
-from benchmarks.truth import LEVELS, FrameScore, figures, lines, measure_case, write
+from benchmarks.figures import figures, write
+from benchmarks.scores import LEVELS, FrameScore
+from benchmarks.tables import lines
+from benchmarks.truth import measure_case
 from schemas.manifest import Measure
 from sources.forge import sample_cases
 
