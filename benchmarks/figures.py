@@ -186,11 +186,12 @@ def reliability(scores: Scores) -> dict[str, Any]:
 
     Returns:
         `bins`, each with the mean `confidence`, the mean true `changed` share and the `count` of
-        masks, and `expected_calibration_error`, the mean gap weighted by the counts.
+        masks, and `expected_calibration_error`, the mean gap weighted by the counts; None where
+        there is no mask.
     """
     found = np.array([(s.confidence, s.changed) for s in scores if s.confidence is not None])
     if not len(found):
-        return {"bins": [], "expected_calibration_error": float("nan")}
+        return {"bins": [], "expected_calibration_error": None}
     place = np.clip(np.digitize(found[:, 0], BINS) - 1, 0, len(BINS) - 2)
     bins, gap = [], 0.0
     for number in np.unique(place):

@@ -70,7 +70,7 @@ def _reliability(table: dict[str, Any]) -> list[str]:
         cells = (f"{one['confidence']:.3f}", f"{one['changed']:.3f}", str(one["count"]))
         told.append(" " * 19 + _counts(cells))
     error = table["expected_calibration_error"]
-    return [*told, f"expected calibration error {error:.3f}"]
+    return [*told, f"expected calibration error {error:.3f}"] if table["bins"] else []
 
 
 def _cell(figure: dict[str, float]) -> str:

@@ -7,8 +7,8 @@ from benchmarks.figures import figures, write
 from benchmarks.scores import LEVELS, FrameScore
 from benchmarks.tables import lines
 from benchmarks.truth import measure_case
-from schemas.manifest import Measure
-from sources.forge import sample_cases
+from schemas.manifest import DiffSettings, Measure
+from sources.forge import OPERATIONS, sample_cases
 
 
 def score(case, level="c23", found=0.8, oracle=0.9, regions=(4, 1, 1), forged=True):
@@ -69,6 +69,23 @@ def test_a_gross_forgery_is_found_in_the_real_pipeline(drawn):
         assert one.found["calibrated"] > 0.3
         assert one.oracle > 0.3
         assert set(one.regions) == set(LEVELS)
+        assert one.rejected == ""
+        assert one.confidence is not None
+        assert one.changed > 0.3
+        sorts = {said.sort for said in one.judged}
+        assert {"aim", "true", "kind", "region"} <= sorts
+        outcomes = {said.outcome for said in one.judged if said.sort == "published"}
+        assert "right" in outcomes
+
+
+def test_aims_of_a_rejected_frame_are_all_missed(drawn):
+    case = next(c for c in drawn if c.operations and OPERATIONS[c.operations[0][0]].aims[0][1])
+    blind = DiffSettings(high=1e6)
+    for one in measure_case(case, Measure(frames=1, diff=blind)):
+        assert one.rejected == "no_artifact"
+        assert one.confidence is None
+        assert one.judged
+        assert {(said.sort, said.outcome) for said in one.judged} == {("aim", "rejected")}
 
 
 def test_a_control_is_scored_as_one(drawn):
@@ -77,3 +94,5 @@ def test_a_control_is_scored_as_one(drawn):
         assert not one.forged
         assert one.found["top_fraction"] == 1.0
         assert one.found["calibrated"] == 0.0
+        assert one.judged == []
+        assert one.rejected == "no_artifact"
