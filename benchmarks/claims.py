@@ -12,8 +12,9 @@ import numpy as np
 from annotators.evidence import CHANGE, PROBES, Probe
 from annotators.explain import Statement
 from annotators.verify import verify
-from benchmarks.facts import Facts, Stated, related
+from benchmarks.facts import Facts
 from benchmarks.scores import FALSE, Judged, Sort
+from benchmarks.stated import Stated, related
 from fict.tree import Tree
 from schemas.records import Claim, MeasuredFrame
 

@@ -7,7 +7,7 @@ known. Beside the values stand the forge's aims, which are true by construction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,18 +21,17 @@ from annotators.evidence import (
     VERTICAL,
     Gauge,
     Probe,
-    probe_of,
 )
 from annotators.motion import Motion
+from benchmarks.stated import Stated, aims_in, related
 from fict.tree import Tree
 from schemas import rle
 from schemas.manifest import EvidenceSettings
-from schemas.records import EvidenceKind
 from sources.crop import CropPair, warp
 from sources.forge.cases import Film
 from sources.forge.movement import Movement, movement_of
 from sources.forge.still import Still
-from sources.forge.truth import SEEN, FrameTruth
+from sources.forge.truth import SEEN
 
 MOVED_PX = 0.5
 """A region whose pixels moved less than this on average, in crop pixels, counts as unmoved: its
@@ -48,38 +47,6 @@ FALSE_SHARE = 0.25
 MOVEMENT = (VERTICAL, HORIZONTAL, SIZE)
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Stated:
-    """A statement about a region, without a sentence.
-
-    Attributes:
-        concept: FICT node id.
-        kind: Evidence kind.
-        direction: How the region is said to have changed.
-    """
-
-    concept: int
-    kind: EvidenceKind
-    direction: str
-
-    @property
-    def probe(self) -> Probe:
-        """Gives the probe that tests it."""
-        return probe_of(self.kind, self.direction)
-
-    @property
-    def sign(self) -> int:
-        """Gives 1 where the probe's positive changes are meant, else -1."""
-        return 1 if self.direction == self.probe.positive else -1
-
-    @property
-    def opposite(self) -> Stated:
-        """Gives the statement of the other direction; itself where there is none."""
-        probe = self.probe
-        other = probe.negative if self.sign > 0 else probe.positive
-        return replace(self, direction=other)
 
 
 class KnownMotion(Motion):
@@ -211,25 +178,6 @@ class Facts:
     def _concept(self, concept: int) -> Mask:
         below = [node.id for node in self.tree.descendants_of(self.tree.by_id[concept])]
         return np.isin(self.labels, [concept, *below])
-
-
-def related(tree: Tree, one: int, other: int) -> bool:
-    """Tells whether a concept is another one, above it, or below it."""
-    first, second = tree.by_id[one], tree.by_id[other]
-    return one == other or first in tree.ancestors_of(second) or second in tree.ancestors_of(first)
-
-
-def aims_in(truth: FrameTruth, tree: Tree) -> list[Stated]:
-    """Gives what was aimed at in a frame with a known direction, each once."""
-    return list(
-        dict.fromkeys(
-            Stated(tree.by_name[name].id, kind, direction)
-            for name, kind, direction in zip(
-                truth.concepts, truth.kinds, truth.directions, strict=True
-            )
-            if kind is not None
-        )
-    )
 
 
 def in_crop(mask: Mask, crop: CropPair) -> Mask:

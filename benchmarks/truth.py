@@ -22,9 +22,10 @@ from annotators.localise import localise
 from annotators.noise import difference
 from annotators.pipeline import Clip, Measurer, PairJob, explain_frame, read_labels
 from benchmarks.claims import aims_told, judge_frame
-from benchmarks.facts import aims_in, facts_of, in_crop
+from benchmarks.facts import facts_of, in_crop
 from benchmarks.figures import figures
 from benchmarks.scores import LEVELS, FrameScore
+from benchmarks.stated import aims_in
 from fict.labelmap import PARSERS
 from fict.tree import Tree, load_tree
 from schemas import rle

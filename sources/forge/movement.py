@@ -22,7 +22,7 @@ from sources.forge.truth import changed_pixels
 
 PERIOD = 48.0
 """Pixels of one wave of the pattern: movements up to half of it are told apart, and the largest
-one of the forge, a frown at a face of 260 pixels, is some 20 pixels."""
+one of the forge, a frown at a face of 260 pixels, is 21 pixels."""
 MIDDLE, SWING = 127.5, 120.0
 """Levels around which the pattern swings, and how far: the most that cubic sampling leaves room
 for. Rounding to whole levels then makes errors of some 0.05 pixels."""

@@ -8,7 +8,8 @@ import pytest
 
 from annotators.evidence import Gauge, measure, probe_of
 from benchmarks.claims import PLANTED, aims_told, judge_frame, planted, true_statements
-from benchmarks.facts import Facts, KnownGauge, Stated, related
+from benchmarks.facts import Facts, KnownGauge
+from benchmarks.stated import Stated, related
 from schemas.manifest import EvidenceSettings
 from schemas.records import Claim, MeasuredFrame, Region, Segmentation
 from schemas.records import EvidenceKind as Kind

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from annotators.evidence import LIGHTNESS, SEAM, SHARPNESS, SIZE, VERTICAL, YELLOW_BLUE
-from benchmarks.facts import Facts, KnownGauge, Stated, facts_of, in_crop
+from benchmarks.facts import Facts, KnownGauge, facts_of, in_crop
+from benchmarks.stated import Stated
 from schemas import rle
 from schemas.manifest import EvidenceSettings
 from schemas.records import EvidenceKind as Kind

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from schemas.records import EvidenceKind
 from sources.forge.clip import Camera, path_of, real_frame
 from sources.forge.face import INNER_LIPS, RIGHT_EYE, Frame, Points, axes_of, polygon
-from sources.forge.movement import Movement, movement_of
+from sources.forge.movement import MOVES, Movement, movement_of
 from sources.forge.operation import Operation
 from sources.forge.operations import OPERATIONS
 from sources.forge.reshape import moved, scaled
 from sources.forge.still import Still, default_pictures, load_still
+from sources.forge.truth import changed_pixels
 
 SIZE = (480, 640)
 MOVED = (("nose", EvidenceKind.POSITION, "moved down"),)
@@ -79,6 +81,23 @@ def test_pixels_that_no_operation_moves_stay(movement):
     eye = movement("enlarge_left_eye")
     assert (eye.flow[:, :300] == 0).all()  # the subject's left is the picture's right
     assert np.abs(eye.flow).max() > 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name, one in OPERATIONS.items() if any(kind in MOVES for _, kind, _ in one.aims)],
+)
+def test_undoing_the_movement_gives_the_real_frame(movement, shot, stills, name):
+    frame, points = shot
+    found, fake = movement(name), OPERATIONS[name].edit(frame, points, stills[0], 1.0)
+    y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]].astype(np.float32)
+    places = np.dstack([x + found.flow[..., 0], y + found.flow[..., 1]])
+    undone = cv2.remap(fake, places, None, cv2.INTER_LINEAR)
+    changed = changed_pixels(frame, fake)
+    where = changed & found.valid
+    assert where.sum() > 0.8 * changed.sum()
+    left, before = (cv2.absdiff(side, frame)[where].mean() for side in (undone, fake))
+    assert left < 0.15 * before  # the grain of the frame is smoothed by the warp
 
 
 def test_two_operations_add_up(movement):
