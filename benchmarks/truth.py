@@ -6,12 +6,9 @@ forge changed before encoding. The figures come from a seed that nothing was fit
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,79 +20,133 @@ from numpy.typing import NDArray
 from annotators.diff import POLICIES, Artifact, clean, diff, iou
 from annotators.localise import localise
 from annotators.noise import difference
-from annotators.pipeline import Measurer
+from annotators.pipeline import Clip, Measurer, PairJob, explain_frame, read_labels
+from benchmarks.claims import aims_told, judge_frame
+from benchmarks.facts import facts_of, in_crop
+from benchmarks.figures import figures
+from benchmarks.scores import LEVELS, FrameScore
+from benchmarks.stated import aims_in
 from fict.labelmap import PARSERS
-from fict.tree import Level, Tree, load_tree
+from fict.tree import Tree, load_tree
 from schemas import rle
+from schemas.errors import Rejected
 from schemas.manifest import DiffSettings, Measure
-from schemas.records import Pair
+from schemas.records import Claim, MeasuredFrame, Pair
 from sources.crop import CropPair
-from sources.forge import Case, make_case, sample_cases
+from sources.forge import Case, Film, encode_case, film_case, sample_cases
+from sources.forge.cases import still_of
 
 Mask = NDArray[np.bool_]
+Found = Artifact | Rejected
 
 SEED = 2
 """Settings may be fitted on seed 1; the figures come from this one."""
 CASES = 110
-LEVELS: dict[str, Level] = {"4": "group4", "parents": "parent", "112": "atomic"}
 CUTS = np.geomspace(0.3, 30, 40)
 """CIELAB cuts among which the oracle chooses the best for each frame."""
-RESAMPLES = 1000
-
-
-@dataclass
-class FrameScore:
-    """What was found in one frame, against its truth.
-
-    Attributes:
-        case: The frame's case; frames of a case are resampled together.
-        compression: Its compression level.
-        forged: Whether anything was changed in it.
-        found: IoU with the truth by policy; for an unforged frame 1.0 where a mask was found. A
-            frame that was rejected before there could be a mask keeps 0.
-        oracle: Best IoU of any single cut of this frame's smoothed difference.
-        regions: True positives, false positives and false negatives by level.
-    """
-
-    case: str
-    compression: str
-    forged: bool
-    found: dict[str, float] = field(default_factory=lambda: dict.fromkeys(POLICIES, 0.0))
-    oracle: float = 0.0
-    regions: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def measure_case(case: Case, settings: Measure) -> list[FrameScore]:
     """Makes one case, annotates it, and scores its frames."""
     cv2.setNumThreads(1)
-    tree = load_tree()
+    measurer, film = Measurer(settings), film_case(case)
     with tempfile.TemporaryDirectory() as folder:
-        files = make_case(case, Path(folder))
+        files = encode_case(case, film, Path(folder))
         pair = Pair(
             dataset="bench", method=case.name, compression=case.compression, pair=case.name,
             split="", real_path=str(files.real), fake_path=str(files.fake),
         )  # fmt: skip
-        seen = Measurer(settings).clip_of(Path("/"), pair)
-    known = {one.frame_index: rle.decode(one.segmentation) for one in files.truth}
-    scores = {
-        index: FrameScore(case.name, case.compression, bool(known[index].any()))
-        for index in sorted(seen.wanted)
-    }
-    for policy in POLICIES:
-        chosen = settings.diff.model_copy(update={"policy": policy})
-        for crop, found in seen.chosen(diff(seen.crops, chosen)):
-            score, truth = scores[crop.index], _in_crop(known[crop.index], crop)
-            mask = found.mask if isinstance(found, Artifact) else np.zeros_like(truth)
-            score.found[policy] = iou(mask, truth) if score.forged else float(mask.any())
-            if policy == settings.diff.policy and score.forged:
-                score.oracle = _oracle(crop, truth, chosen)
-                score.regions = _regions(mask, truth, crop, tree, settings)
+        clip = measurer.clip_of(Path("/"), pair)
+    scores = {index: _unseen(case, film, index) for index in sorted(clip.wanted)}
+    job = PairJob(Path("/"), pair, _forgery_of(film), "", "", "bench")
+    for crop, found in _masks(clip, settings, film, scores):
+        score = scores[crop.index]
+        _score_mask(score, found, crop, film, settings)
+        try:
+            row = measurer.measure_frame(job, crop, found)
+        except Rejected as rejection:
+            score.rejected = rejection.reason.value
+        else:
+            _score_claims(score, row, crop, film, case, settings)
     return list(scores.values())
 
 
-def _in_crop(mask: Mask, crop: CropPair) -> Mask:
-    size = crop.real.shape[:2]
-    return np.asarray(cv2.warpAffine(mask.astype(np.uint8) * 255, crop.affine, size) > 127)
+def _unseen(case: Case, film: Film, index: int) -> FrameScore:
+    """Gives the score of a frame of which nothing was found."""
+    truth, tree = film.truth[index], load_tree()
+    score = FrameScore(case.name, case.compression, truth.area > 0, index=index)
+    score.rejected = "no_crop"
+    score.judged = aims_told(aims_in(truth, tree), (), tree)
+    return score
+
+
+def _forgery_of(film: Film) -> str:
+    """Gives the class of a forgery; a control goes as one, so that what is told of it counts."""
+    return film.mixture.parts[0][0].forgery if film.mixture else "attribute edit"
+
+
+def _masks(
+    clip: Clip, settings: Measure, film: Film, scores: dict[int, FrameScore]
+) -> list[tuple[CropPair, Found]]:
+    """Scores the masks of all policies and gives those of the chosen one.
+
+    Only that one looks at the frames around the wanted ones.
+    """
+    wanted = [crop for crop in clip.crops if crop.index in clip.wanted]
+    chosen: list[tuple[CropPair, Found]] = []
+    for policy in POLICIES:
+        own = policy == settings.diff.policy
+        crops = clip.crops if own else wanted
+        found = diff(crops, settings.diff.model_copy(update={"policy": policy}))
+        pairs = clip.chosen(found) if own else list(zip(wanted, found, strict=True))
+        chosen = pairs if own else chosen
+        for crop, one in pairs:
+            score, truth = scores[crop.index], _truth_in(crop, film)
+            mask = _mask_of(one, truth)
+            score.found[policy] = iou(mask, truth) if score.forged else float(mask.any())
+    return chosen
+
+
+def _truth_in(crop: CropPair, film: Film) -> Mask:
+    return in_crop(rle.decode(film.truth[crop.index].segmentation), crop)
+
+
+def _mask_of(found: Found, truth: Mask) -> Mask:
+    return found.mask if isinstance(found, Artifact) else np.zeros_like(truth)
+
+
+def _score_mask(
+    score: FrameScore, found: Found, crop: CropPair, film: Film, settings: Measure
+) -> None:
+    """Scores the chosen policy's mask beyond its IoU."""
+    truth = _truth_in(crop, film)
+    mask = _mask_of(found, truth)
+    if isinstance(found, Artifact):
+        score.confidence, score.changed = found.confidence, float(truth[mask].mean())
+    if score.forged:
+        score.oracle = _oracle(crop, truth, settings.diff)
+        score.regions = _regions(mask, truth, crop, load_tree(), settings)
+
+
+def _score_claims(
+    score: FrameScore,
+    row: MeasuredFrame,
+    crop: CropPair,
+    film: Film,
+    case: Case,
+    settings: Measure,
+) -> None:
+    """Judges what is said of a frame that has a row."""
+    claims: tuple[Claim, ...] = ()
+    score.rejected = ""
+    try:
+        claims = explain_frame(row, None, settings.evidence, "").claims
+    except Rejected as rejection:
+        score.rejected = rejection.reason.value
+    donor = still_of(case, donor=True)
+    facts = facts_of(film, donor, crop, read_labels(row), load_tree(), settings.evidence)
+    rng = np.random.default_rng([case.seed, 8, crop.index])
+    score.judged = judge_frame(facts, row, claims, rng)
 
 
 def _oracle(crop: CropPair, truth: Mask, settings: DiffSettings) -> float:
@@ -150,104 +201,21 @@ def run(
     Returns:
         The figures, each as `{value, low, high}` with a 95 % bootstrap interval over cases.
     """
-    drawn = sample_cases(seed, cases, pictures)
+    scores = scored(sample_cases(seed, cases, pictures), workers, progress)
+    return figures(scores) | {"seed": seed, "cases": cases}
+
+
+def scored(
+    cases: Sequence[Case],
+    workers: int,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[FrameScore]:
+    """Scores the frames of all cases, in order of the cases' names."""
     scores: list[FrameScore] = []
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = [pool.submit(measure_case, case, Measure()) for case in drawn]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(measure_case, case, Measure()) for case in cases]
         for done, future in enumerate(as_completed(futures), 1):
             scores += future.result()
             if progress:
                 progress("truth", done, len(futures))
-    return figures(sorted(scores, key=lambda score: score.case)) | {"seed": seed, "cases": cases}
-
-
-def figures(scores: Sequence[FrameScore]) -> dict[str, Any]:
-    """Sums scores up to the published figures."""
-    by_level: dict[str, list[FrameScore]] = defaultdict(list)
-    for score in scores:
-        by_level[score.compression].append(score)
-    forged = {c: [s for s in each if s.forged] for c, each in sorted(by_level.items())}
-    unforged = {c: [s for s in each if not s.forged] for c, each in sorted(by_level.items())}
-    return {
-        "frames": len(scores),
-        "mask_iou": {
-            policy: {c: _interval(each, _mean_iou(policy)) for c, each in forged.items()}
-            for policy in POLICIES
-        },
-        "oracle_ratio": {c: _interval(each, _oracle_ratio) for c, each in forged.items()},
-        "false_mask_rate": {
-            policy: {c: _interval(each, _mean_iou(policy)) for c, each in unforged.items()}
-            for policy in POLICIES
-        },
-        "region_f1": {
-            name: {c: _interval(each, _f1(name)) for c, each in forged.items()} for name in LEVELS
-        },
-    }
-
-
-Statistic = Callable[[Sequence[FrameScore]], float]
-
-
-def _mean_iou(policy: str) -> Statistic:
-    return lambda scores: float(np.mean([score.found[policy] for score in scores]))
-
-
-def _oracle_ratio(scores: Sequence[FrameScore]) -> float:
-    reached = np.mean([score.found["calibrated"] for score in scores])
-    return float(reached / max(float(np.mean([score.oracle for score in scores])), 1e-9))
-
-
-def _f1(name: str) -> Statistic:
-    def f1(scores: Sequence[FrameScore]) -> float:
-        hit, extra, missed = np.sum(
-            [score.regions.get(name, (0, 0, 0)) for score in scores], axis=0
-        )
-        return float(2 * hit / max(2 * hit + extra + missed, 1))
-
-    return f1
-
-
-def _interval(scores: Sequence[FrameScore], statistic: Statistic) -> dict[str, float]:
-    """Gives a statistic with its 95 % interval; whole cases are resampled."""
-    if not scores:
-        return {}
-    cases: dict[str, list[FrameScore]] = defaultdict(list)
-    for score in scores:
-        cases[score.case].append(score)
-    groups = list(cases.values())
-    rng = np.random.default_rng(0)
-    drawn = [
-        statistic([s for n in rng.integers(0, len(groups), len(groups)) for s in groups[n]])
-        for _ in range(RESAMPLES)
-    ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return {
-        "value": round(statistic(scores), 4), "low": round(float(low), 4),
-        "high": round(float(high), 4),
-    }  # fmt: skip
-
-
-def write(found: dict[str, Any], path: Path) -> None:
-    """Writes the figures as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-
-
-def lines(found: dict[str, Any]) -> list[str]:
-    """Gives the figures as a table to print."""
-    levels = list(found["oracle_ratio"])
-    told = [f"{found['frames']} frame pairs of {found['cases']} cases, seed {found['seed']}"]
-    told.append(f"{'':<28}" + "".join(f"{level:>20}" for level in levels))
-    for name in ("mask_iou", "oracle_ratio", "false_mask_rate", "region_f1"):
-        rows = found[name] if name != "oracle_ratio" else {"calibrated": found[name]}
-        for row, by_level in rows.items():
-            cells = (by_level.get(level, {}) for level in levels)
-            told.append(f"{name + ' ' + row:<28}" + "".join(f"{_cell(c):>20}" for c in cells))
-    return told
-
-
-def _cell(figure: dict[str, float]) -> str:
-    if not figure:
-        return "-"
-    return f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
+    return sorted(scores, key=lambda score: (score.case, score.index))

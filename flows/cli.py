@@ -181,14 +181,16 @@ def bench() -> None:
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(0), default=0, help="Default: one per core.")
 def truth(path: Path | None, cases: int, seed: int, faces: Path | None, workers: int) -> int:
-    """Score masks and regions against forgeries whose truth is known.
+    """Score masks, regions and claims against forgeries whose truth is known.
 
     Films, forges and encodes faces at c0, c23 and c40 by every operation, at graded strengths,
     with real-vs-real controls, annotates them as any pair, and compares with what was changed.
     """
     import os
 
-    from benchmarks.truth import lines, run, write
+    from benchmarks.figures import write
+    from benchmarks.tables import lines
+    from benchmarks.truth import run
 
     pictures = sorted(each for each in faces.iterdir() if each.is_file()) if faces else ()
     with _bar() as progress:

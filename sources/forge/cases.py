@@ -79,6 +79,25 @@ class CaseFiles:
     truth: tuple[FrameTruth, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A case before encoding: everything that is known of its frames, in lists of one entry each.
+
+    Attributes:
+        reals: Real frames, `(H, W, 3) uint8` RGB.
+        fakes: Forged frames, or the second real ones of a control.
+        truth: What was changed.
+        points: Landmarks of the real face, `(478, 2) float32` in frame pixels.
+        mixture: The operations; None for a control. `truth` holds each frame's share of them.
+    """
+
+    reals: list[Frame]
+    fakes: list[Frame]
+    truth: list[FrameTruth]
+    points: list[Points]
+    mixture: Mixture | None
+
+
 def make_case(case: Case, folder: Path) -> CaseFiles:
     """Films, forges and encodes a case.
 
@@ -90,16 +109,33 @@ def make_case(case: Case, folder: Path) -> CaseFiles:
         UsageError: An unknown name, an operation that does not fit the face, or a bad picture.
         OutputError: The folder cannot be written.
     """
+    return encode_case(case, film_case(case), folder)
+
+
+def film_case(case: Case) -> Film:
+    """Films and forges a case.
+
+    Raises:
+        UsageError: An unknown name, an operation that does not fit the face, or a bad picture.
+    """
     cv2.setNumThreads(1)
     mixture = mixture_of(case.operations) if case.operations else None
     if (mixture is None) == (not case.control):
         raise UsageError(f"case {case.name} must have either operations or a control")
     _check(case)
-    real, fake, truth = _control(case) if mixture is None else _forgery(case, mixture)
+    return _control(case) if mixture is None else _forgery(case, mixture)
+
+
+def encode_case(case: Case, film: Film, folder: Path) -> CaseFiles:
+    """Encodes a case's film.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
     files = _made(folder / case.name)
-    for path, clip in zip(files, (real, fake), strict=True):
+    for path, clip in zip(files, (film.reals, film.fakes), strict=True):
         write_video(path, clip, FPS, CRF[case.compression])
-    return CaseFiles(*files, tuple(truth))
+    return CaseFiles(*files, tuple(film.truth))
 
 
 def still_of(case: Case, donor: bool = False) -> Still:
@@ -152,17 +188,19 @@ def _filmed(case: Case, frames: int) -> Iterator[tuple[int, Frame, Points]]:
         yield index, *real_frame(still, affine, camera, index)
 
 
-def _forgery(case: Case, mixture: Mixture) -> tuple[list[Frame], list[Frame], list[FrameTruth]]:
+def _forgery(case: Case, mixture: Mixture) -> Film:
     donor = still_of(case, donor=True)
-    reals, fakes, truth = [], [], []
+    film = Film([], [], [], [], mixture)
     for index, real, points in _filmed(case, case.frames):
         share = flicker(1, index, case.seed, case.profile)
         fake = mixture.edit(real, points, donor, share)
         real, fake = _covered(case, points, real, fake)
-        reals.append(real)
-        fakes.append(fake)
-        truth.append(frame_truth(index, changed_pixels(real, fake), points, mixture.aims, share))
-    return reals, fakes, truth
+        changed = changed_pixels(real, fake)
+        film.reals.append(real)
+        film.fakes.append(fake)
+        film.points.append(points)
+        film.truth.append(frame_truth(index, changed, points, mixture.aims, share))
+    return film
 
 
 def _covered(case: Case, points: Points, *sides: Frame) -> tuple[Frame, Frame]:
@@ -174,12 +212,12 @@ def _covered(case: Case, points: Points, *sides: Frame) -> tuple[Frame, Frame]:
     return cover.over(real), cover.over(fake)
 
 
-def _control(case: Case) -> tuple[list[Frame], list[Frame], list[FrameTruth]]:
-    film = [
-        _covered(case, points, real, real)[0]
-        for _, real, points in _filmed(case, case.frames + LATEST)
-    ]
-    real, fake = CONTROLS[case.control](film, case.frames, case.seed)
+def _control(case: Case) -> Film:
+    frames, points = [], []
+    for _, real, place in _filmed(case, case.frames + LATEST):
+        frames.append(_covered(case, place, real, real)[0])
+        points.append(place)
+    sides = CONTROLS[case.control](frames, case.frames, case.seed)
     segmentation, area = segment(np.zeros(case.size, np.bool_))
     truth = [FrameTruth(k, segmentation, area, (), (), (), 0.0) for k in range(case.frames)]
-    return real, fake, truth
+    return Film(*sides, truth, points[: case.frames], None)

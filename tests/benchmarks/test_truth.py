@@ -1,11 +1,14 @@
 import json
-
-import pytest
+from dataclasses import replace
 
 from annotators.diff import POLICIES
-from benchmarks.truth import LEVELS, FrameScore, figures, lines, measure_case, write
-from schemas.manifest import Measure
-from sources.forge import sample_cases
+from benchmarks.figures import figures, write
+from benchmarks.scores import LEVELS, FrameScore
+from benchmarks.tables import lines
+from benchmarks.truth import measure_case
+from schemas.manifest import DiffSettings, Measure
+from sources.forge import Case
+from sources.forge.still import default_pictures
 
 
 def score(case, level="c23", found=0.8, oracle=0.9, regions=(4, 1, 1), forged=True):
@@ -47,18 +50,16 @@ def test_the_table_and_the_file_hold_the_figures(tmp_path):
     assert json.loads((tmp_path / "x" / "t.json").read_text()) == found
 
 
-@pytest.fixture(scope="module")
-def drawn():
-    return sample_cases(5, 60)
+PICTURES = default_pictures()
+GROSS = Case(
+    "gross", PICTURES[0], PICTURES[1], "plain", (("paint_lips_blue", 1.0), ("raise_brows", 0.75)),
+    "", "stable", None, "c23", 5,
+)  # fmt: skip
+CONTROL = replace(GROSS, name="control", operations=(), control="reencoded")
 
 
-def test_a_gross_forgery_is_found_in_the_real_pipeline(drawn):
-    case = next(
-        c for c in drawn
-        if c.compression != "c40" and c.profile == "stable" and not c.occluder
-        and max((strength for _, strength in c.operations), default=0) == 1.0
-    )  # fmt: skip
-    scores = measure_case(case, Measure())
+def test_a_gross_forgery_is_found_in_the_real_pipeline():
+    scores = measure_case(GROSS, Measure())
     assert len(scores) == Measure().frames
     for one in scores:
         assert one.forged
@@ -66,11 +67,35 @@ def test_a_gross_forgery_is_found_in_the_real_pipeline(drawn):
         assert one.found["calibrated"] > 0.3
         assert one.oracle > 0.3
         assert set(one.regions) == set(LEVELS)
+        assert one.rejected == ""
+        assert one.confidence is not None
+        assert one.changed > 0.3
+        sorts = {said.sort for said in one.judged}
+        assert {"aim", "true", "kind", "region"} <= sorts
+        published = {
+            (said.direction, said.outcome) for said in one.judged if said.sort == "published"
+        }
+        assert {("bluer", "right"), ("moved up", "right")} <= published
+        stated = {said.direction for said in one.judged if said.outcome == "stated"}
+        assert {"bluer", "moved up"} <= stated
+        turned = {said.outcome for said in one.judged if said.sort == "direction"}
+        assert "contradicted" in turned
+        assert "supported" not in turned
 
 
-def test_a_control_is_scored_as_one(drawn):
-    case = next(c for c in drawn if c.control == "reencoded" and c.compression != "c0")
-    for one in measure_case(case, Measure()):
+def test_aims_of_a_rejected_frame_are_all_missed():
+    blind = DiffSettings(high=1e6)
+    for one in measure_case(GROSS, Measure(frames=1, diff=blind)):
+        assert one.rejected == "no_artifact"
+        assert one.confidence is None
+        assert one.judged
+        assert {(said.sort, said.outcome) for said in one.judged} == {("aim", "rejected")}
+
+
+def test_a_control_is_scored_as_one():
+    for one in measure_case(CONTROL, Measure()):
         assert not one.forged
         assert one.found["top_fraction"] == 1.0
         assert one.found["calibrated"] == 0.0
+        assert one.judged == []
+        assert one.rejected == "no_artifact"

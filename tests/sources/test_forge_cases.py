@@ -15,7 +15,7 @@ from fict.landmarks import MeshLandmarks
 from schemas import rle
 from schemas.errors import UsageError
 from schemas.records import DIRECTIONS
-from sources.forge.cases import Case, CaseFiles, fitting, make_case, still_of
+from sources.forge.cases import Case, CaseFiles, film_case, fitting, make_case, still_of
 from sources.forge.controls import CONTROLS
 from sources.forge.design import STRENGTHS, sample_cases
 from sources.forge.face import axes_of
@@ -24,6 +24,7 @@ from sources.forge.looks import LOOKS, look_of, mirrored, relit, turned
 from sources.forge.occlude import OCCLUDERS, Cover
 from sources.forge.operations import OPERATIONS
 from sources.forge.still import Still, default_pictures, load_still
+from sources.forge.truth import CHANGED
 from sources.video import read_frames
 
 COUNT = 120
@@ -116,6 +117,26 @@ def test_files_show_the_truth(tmp_path: Path) -> None:
         for kind, direction in zip(row.kinds, row.directions, strict=True):
             assert kind is not None
             assert direction in DIRECTIONS[kind]
+
+
+def test_a_film_is_what_gets_encoded() -> None:
+    film = film_case(PLAIN)
+    assert film.mixture is not None
+    assert [operation.name for operation, _ in film.mixture.parts] == [
+        n for n, _ in PLAIN.operations
+    ]
+    donor = still_of(PLAIN, donor=True)
+    for real, fake, truth, points in zip(
+        film.reals, film.fakes, film.truth, film.points, strict=True
+    ):
+        again = film.mixture.edit(real, points, donor, truth.strength)
+        np.testing.assert_array_equal(again, fake)
+        mask = rle.decode(truth.segmentation)
+        assert cv2.absdiff(real, fake)[mask].mean() > 5
+        assert not (cv2.absdiff(real, fake)[~mask] > CHANGED).any()
+    other = film_case(control("other_crop"))
+    assert other.mixture is None
+    assert len(other.reals) == len(other.fakes) == len(other.truth) == len(other.points) == FRAMES
 
 
 def test_same_case_same_bytes(tmp_path: Path) -> None:
