@@ -284,6 +284,7 @@ def test_videos_without_a_face_become_rejects(source, tmp_path, write_manifest):
     for folder in ("original_sequences/youtube/c23/videos/000.mp4",
                    "manipulated_sequences/LipRecolour/c23/videos/000_001.mp4"):  # fmt: skip
         write_video(copy / folder, noise, 25, 23)
+        noise[:, 200:240, 300:340] = 128
     run = make_run("toy", write_manifest(tmp_path, datasets__toy__root=str(copy)), workers=1)
     annotate_dataset(run, silent)
     found = [one for one in rejects_of(run) if one.pair == "000_001" and one.compression == "c23"]
