@@ -86,15 +86,17 @@ def align(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> Alignment:
         fake: `(N, h, w) uint8`, the same of the fake side.
     """
     ours, theirs = contrast_of(real), contrast_of(fake)
-    mirrored = _is_mirrored(ours, theirs)
-    pair = _Sides(ours, theirs.mirrored() if mirrored else theirs)
-    offset = pair.best_offset()
-    return Alignment(offset, mirrored, pair.agreement(offset))
+    plain = _best(ours, theirs, mirrored=False)
+    if plain.agreement >= SURE:
+        return plain
+    flipped = _best(ours, theirs.mirrored(), mirrored=True)
+    return flipped if flipped.agreement > plain.agreement + RATHER else plain
 
 
-def _is_mirrored(real: Contrast, fake: Contrast) -> bool:
-    plain = _Sides(real, fake).agreement(0)
-    return plain < SURE and _Sides(real, fake.mirrored()).agreement(0) > plain + RATHER
+def _best(real: Contrast, fake: Contrast, *, mirrored: bool) -> Alignment:
+    sides = _Sides(real, fake)
+    offset = sides.best_offset()
+    return Alignment(offset, mirrored, sides.agreement(offset))
 
 
 class _Sides:
@@ -116,10 +118,12 @@ class _Sides:
         return np.take(frames, some)
 
     def agreement(self, offset: int) -> float:
-        """Gives how well the sides agree, laid on each other."""
+        """Gives how well the sides agree, laid on each other or as they are."""
         frames = self.few(offset)
-        moved, seen = move(self.real.fine[frames + offset], self.laid(offset))
-        return agreement(moved, self.fake.fine[frames], seen)
+        real, fake = self.real.fine[frames + offset], self.fake.fine[frames]
+        motions = self.laid(offset), np.zeros(4)
+        laid = [move(real, motion) for motion in motions]
+        return max(agreement(moved, fake, seen) for moved, seen in laid)
 
     def laid(self, offset: int) -> NDArray[np.float64]:
         """Gives the fixed motion that lays the real side on the fake side."""
