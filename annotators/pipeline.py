@@ -177,6 +177,7 @@ class Measurer:
             real_sha256=job.real_sha256,
             fake_sha256=job.fake_sha256,
             frame_index=crop.index,
+            frame_offset=crop.frame_offset,
             timestamp_s=crop.timestamp_s,
             frame_size=crop.frame_size,
             affine=tuple(float(value) for value in crop.affine.ravel()),

@@ -57,7 +57,7 @@ class Run:
 
     @property
     def unplanned_path(self) -> Path:
-        """Rejects of the plan: files without a partner or with a strange name."""
+        """Rejects of the plan: files without a partner or with a strange name, swapped sides."""
         return self.output / "plan.rejects.parquet"
 
     @property

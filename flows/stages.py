@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotators.explain import Explainer
-from annotators.pipeline import Measurer, PairJob, backends, explain_frame, reject
+from annotators.pipeline import CONTROL, Measurer, PairJob, backends, explain_frame, reject
 from fict.tree import load_tree
 from flows.pool import Workers
 from flows.run import PlannedPair, Progress, Run
+from flows.sides import Hashed, contradicting
 from flows.units import code_version, unit_id, write_text
 from schemas.errors import FacextError, OutputError, Rejected, RejectReason, UsageError, nearest
 from schemas.provenance import file_hash
@@ -40,7 +41,7 @@ EXPLAINERS = ("evidence", "mllm")
 
 
 def plan(run: Run) -> list[PlannedPair]:
-    """Finds the pairs, hashes their files, and freezes the plan.
+    """Finds the pairs, hashes their files, leaves out contradictions, and freezes the plan.
 
     Raises:
         SourceMissing: The dataset's folder is not there.
@@ -59,6 +60,8 @@ def plan(run: Run) -> list[PlannedPair]:
     check_output(run.output)
     pairs, missing = find_pairs(run.name, dataset, root)
     hashes = functools.cache(lambda path: file_hash(root / path))
+    hashed = [Hashed(pair, hashes(pair.real_path), hashes(pair.fake_path)) for pair in pairs]
+    wrong = contradicting([one for one in hashed if dataset.methods[one.pair.method] != CONTROL])
     shared = {
         "config": run.manifest.measure.digest(),
         "code": code_version(),
@@ -66,30 +69,25 @@ def plan(run: Run) -> list[PlannedPair]:
     }
     explaining = explain_hash(run)
     planned = [
-        _planned(
-            pair,
-            hashes(pair.real_path),
-            hashes(pair.fake_path),
-            shared | {"forgery": dataset.methods[pair.method]},
-            explaining,
-        )
-        for pair in pairs
+        _planned(one, shared | {"forgery": dataset.methods[one.pair.method]}, explaining)
+        for one in hashed
+        if one.pair.key not in wrong
     ]
+    missing += [reject(pair, None, "plan", wrong[pair.key]) for pair in pairs if pair.key in wrong]
     write_records(run.plan_path, planned, PlannedPair)
     write_records(run.unplanned_path, missing, Reject)
     return planned
 
 
-def _planned(
-    pair: Pair, real: str, fake: str, measuring: dict[str, str], explaining: str
-) -> PlannedPair:
-    inputs = {"stage": "measure", "pair": pair.model_dump(), "inputs": [real, fake]}
+def _planned(one: Hashed, measuring: dict[str, str], explaining: str) -> PlannedPair:
+    facts = one.pair.model_dump()
+    inputs = {"stage": "measure", "pair": facts, "inputs": [one.real, one.fake]}
     measure_unit = unit_id(inputs | measuring)
     explain_facts = {"stage": "explain", "parent": measure_unit, "config": explaining}
     return PlannedPair(
-        **pair.model_dump(),
-        real_sha256=real,
-        fake_sha256=fake,
+        **facts,
+        real_sha256=one.real,
+        fake_sha256=one.fake,
         measure_unit=measure_unit,
         explain_unit=unit_id(explain_facts),
     )

@@ -179,14 +179,18 @@ class MeasuredFrame(Record):
     fake_path: str = Field(description="Fake video, relative to the dataset's root.")
     real_sha256: str = Field(description="Hash of the real video file.")
     fake_sha256: str = Field(description="Hash of the fake video file.")
-    frame_index: int = Field(description="Index of the frame, from 0, the same on both sides.")
+    frame_index: int = Field(description="Index of the frame in the fake video, from 0.")
+    frame_offset: int = Field(
+        description="Real frame minus fake frame: where the fake starts late or early, else 0."
+    )
     timestamp_s: float = Field(description="Presentation time in the fake video, in seconds.")
     frame_size: tuple[int, int] = Field(description="Height and width of the video frame.")
     affine: tuple[float, ...] = Field(
         description="Row-major 2 x 3 map from frame to crop pixels of the real side."
     )
     fake_affine: tuple[float, ...] = Field(
-        description="The same of the fake side; differs only where `repairs` says `registered`."
+        description="The same of the fake side; differs only where `repairs` says `registered` or "
+        "`mirrored` (it flips, then)."
     )
     face_score: float = Field(description="Score of the face mesh; higher is surer.")
     faces_in_frame: int = Field(description="Faces found in the real frame.")
@@ -194,7 +198,8 @@ class MeasuredFrame(Record):
         description="Shift left between the sides where nothing changed, in crop pixels."
     )
     repairs: tuple[str, ...] = Field(
-        description="What was done to lay the fake side on the real one: `registered`; mostly none."
+        description="What was done to lay the fake side on the real one: `shifted in time`, "
+        "`mirrored`, `registered`; mostly none."
     )
     real: Picture = Field(description="Face crop of the real side.")
     fake: Picture = Field(description="Face crop of the fake side.")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fict.landmarks import Face, LandmarkBackend
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import Measure
-from sources.pairs import FramePair
+from sources.pairs import MIRRORED, FramePair
 from sources.registration import Registration, register
 
 Image = NDArray[np.uint8]
@@ -42,19 +42,21 @@ class CropPair:
     """The two sides of one frame in crop pixels.
 
     Attributes:
-        index: Frame index, from 0.
+        index: Frame index in the fake video, from 0.
         timestamp_s: Presentation time in seconds.
         frame_size: Height and width of the video frame.
         real: `(S, S, 3) uint8` RGB.
         fake: `(S, S, 3) uint8` RGB.
         valid: `(S, S) bool`, true where the crop lies inside the frame.
         affine: `(2, 3) float64`, frame to crop pixels of the real side.
-        fake_affine: The same of the fake side; equal but where the sides had to be registered.
+        fake_affine: The same of the fake video's own pixels; equal but where the sides had to be
+            registered or the fake was mirrored.
         landmarks: `(478, 3) float32` of the real side, crop pixels.
         face_score: Score of the face mesh.
         faces_in_frame: Faces found in the real frame.
         registration_px: Median shift of unchanged corners from real to fake, crop pixels.
         repairs: What had to be done to lay the fake side on the real one.
+        frame_offset: Index in the real video less index in the fake one.
     """
 
     index: int
@@ -70,6 +72,7 @@ class CropPair:
     faces_in_frame: int
     registration_px: float
     repairs: tuple[str, ...] = ()
+    frame_offset: int = 0
 
     @property
     def eye_distance(self) -> float:
@@ -176,13 +179,22 @@ def _crop(frame: FramePair, face: Face | None, faces: int, settings: Measure) ->
         fake=fake.image,
         valid=_inside(frame.real, affine, size) & _inside(frame.fake, fake.affine, size),
         affine=affine,
-        fake_affine=fake.affine,
+        fake_affine=_of_the_file(frame, fake.affine),
         landmarks=landmarks,
         face_score=face.score,
         faces_in_frame=faces,
         registration_px=fake.shift_px,
-        repairs=fake.repairs,
+        repairs=frame.repairs + fake.repairs,
+        frame_offset=frame.frame_offset,
     )
+
+
+def _of_the_file(frame: FramePair, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gives the map from the fake video's own pixels, which are flipped first if mirrored."""
+    if MIRRORED not in frame.repairs:
+        return affine
+    flip = np.array([[-1.0, 0.0, frame.fake.shape[1] - 1.0], [0.0, 1.0, 0.0]])
+    return compose(affine, flip)
 
 
 def _usable(frame: FramePair, face: Face | None, settings: Measure) -> Face:

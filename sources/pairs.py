@@ -21,12 +21,16 @@ from numpy.typing import NDArray
 from schemas.errors import ManifestError, Rejected, RejectReason, SourceMissing, UsageError
 from schemas.manifest import Dataset
 from schemas.records import Pair, Reject
-from sources.video import VideoInfo, probe, read_frames
+from sources.alignment import Alignment, align_videos
+from sources.video import VideoFrame, VideoInfo, probe, read_frames
 
 MAX_RATE_DIFFERENCE = 0.01
 """Frame rates of the two sides may differ by this share (29.97 and 30 are the same)."""
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+
+SHIFTED, MIRRORED = "shifted in time", "mirrored"
+"""Repairs of a pair: other frames were paired; the fake was flipped left to right."""
 
 _KEY = re.compile(r"\{(\w+)\}")
 _SHARED = ("method", "compression")
@@ -37,16 +41,25 @@ class FramePair:
     """The same frame of both sides.
 
     Attributes:
-        index: Position in both videos, from 0.
+        index: Position in the fake video, from 0.
         timestamp_s: Seconds since the first frame of the fake video.
         real: `(H, W, 3) uint8` RGB.
-        fake: `(H, W, 3) uint8` RGB, the same size.
+        fake: `(H, W, 3) uint8` RGB, the same size; flipped back where it was mirrored.
+        frame_offset: Real less fake index.
+        repairs: What had to be done, of `SHIFTED` and `MIRRORED`.
     """
 
     index: int
     timestamp_s: float
     real: NDArray[np.uint8]
     fake: NDArray[np.uint8]
+    frame_offset: int = 0
+    repairs: tuple[str, ...] = ()
+
+    @property
+    def real_index(self) -> int:
+        """Position in the real video, from 0."""
+        return self.index + self.frame_offset
 
 
 def find_pairs(name: str, dataset: Dataset, root: Path) -> tuple[list[Pair], list[Reject]]:
@@ -110,27 +123,60 @@ def spaced_indices(frames: int, count: int) -> list[int]:
     return [(2 * k + 1) * frames // (2 * count) for k in range(count)]
 
 
-def read_pair(root: Path, pair: Pair, count: int) -> list[FramePair]:
-    """Reads `count` evenly spaced frames of both sides (`spaced_indices`).
+def common_indices(real: int, fake: int, offset: int, count: int) -> list[int]:
+    """Gives the fake's indices of evenly spaced frames that both sides show.
 
-    Frames are paired by index from 0; the shorter side decides how many there are.
+    Args:
+        real: Frames of the real side.
+        fake: Frames of the fake side.
+        offset: Real less fake index.
+        count: Frames wanted.
 
     Raises:
-        Rejected: `MISSING_PARTNER`, `SIZE_MISMATCH`, `FRAME_RATE_MISMATCH`, and the reasons of
-            `sources.video.probe` and `sources.video.read_frames`.
+        Rejected: `NO_FRAMES`: the sides share none.
+    """
+    first, last = max(0, -offset), min(fake, real - offset)
+    if first >= last:
+        raise Rejected(
+            RejectReason.NO_FRAMES,
+            f"the sides share no frame: {real} real and {fake} fake ones, {offset} frames apart",
+        )
+    return [first + index for index in spaced_indices(last - first, count)]
+
+
+def read_pair(root: Path, pair: Pair, count: int) -> list[FramePair]:
+    """Reads `count` evenly spaced frames (`spaced_indices`) of those that both sides show.
+
+    A fake that starts late or early or is mirrored is paired and turned as it should be.
+
+    Raises:
+        Rejected: `MISSING_PARTNER`, `SIZE_MISMATCH`, `FRAME_RATE_MISMATCH`, `NO_FRAMES` (none in
+            common), and the reasons of `sources.alignment.align_videos`, `sources.video.probe`
+            and `sources.video.read_frames`.
     """
     for path in (pair.real_path, pair.fake_path):
         if not (root / path).is_file():
             raise Rejected(RejectReason.MISSING_PARTNER, f"{path} does not exist")
     real, fake = probe(root / pair.real_path), probe(root / pair.fake_path)
     _check_match(real, fake)
-    indices = spaced_indices(min(real.frames, fake.frames), count)
-    reals = read_frames(root / pair.real_path, indices)
-    fakes = read_frames(root / pair.fake_path, indices)
-    return [
-        FramePair(f.index, f.timestamp_s, r.image, f.image)
-        for r, f in zip(reals, fakes, strict=True)
-    ]
+    found = align_videos(root / pair.real_path, root / pair.fake_path)
+    fake_indices = common_indices(real.frames, fake.frames, found.frame_offset, count)
+    real_indices = [index + found.frame_offset for index in fake_indices]
+    reals = read_frames(root / pair.real_path, real_indices)
+    fakes = read_frames(root / pair.fake_path, fake_indices)
+    return [_side_by_side(r, f, found) for r, f in zip(reals, fakes, strict=True)]
+
+
+def _side_by_side(real: VideoFrame, fake: VideoFrame, found: Alignment) -> FramePair:
+    done = ((SHIFTED, found.frame_offset != 0), (MIRRORED, found.mirrored))
+    return FramePair(
+        index=fake.index,
+        timestamp_s=fake.timestamp_s,
+        real=real.image,
+        fake=np.ascontiguousarray(fake.image[:, ::-1]) if found.mirrored else fake.image,
+        frame_offset=found.frame_offset,
+        repairs=tuple(name for name, was_done in done if was_done),
+    )
 
 
 def _check_match(real: VideoInfo, fake: VideoInfo) -> None:

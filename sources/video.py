@@ -8,6 +8,7 @@ and OpenCV read it; files written here carry the tag BT.709.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +31,7 @@ BT709 = 1
 _SAME_BYTES = "cpu-independent=1"  # else x264's vector code now and then differs
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT  # the same pixels on every machine
 _TO_RGB = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | _EXACT
+_TO_GREY = Interpolation.AREA | _EXACT
 _TO_YUV = Interpolation.AREA | Interpolation.FULL_CHR_H_INP | _EXACT
 
 
@@ -117,6 +119,28 @@ def read_frames(path: Path, indices: Sequence[int]) -> list[VideoFrame]:
     return [found[index] for index in indices]
 
 
+def read_thumbnails(path: Path, count: int, long_side: int) -> NDArray[np.uint8]:
+    """Decodes the first frames of a video as small grey pictures.
+
+    Args:
+        path: The video.
+        count: Most frames to give.
+        long_side: Pixels of a picture's longer side; the other one keeps the shape.
+
+    Returns:
+        `(frames, h, w) uint8`, upright.
+
+    Raises:
+        Rejected: `UNREADABLE_VIDEO`, `NO_VIDEO_STREAM`, `NO_FRAMES`.
+    """
+    with _opened(path) as (container, stream):
+        frames = itertools.islice(_sound(container, stream), count)
+        small = [frame.thumbnail(long_side) for frame in frames]
+    if not small:
+        _reject_damaged(path)
+    return np.stack(small)
+
+
 def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float, crf: int) -> None:
     """Encodes frames as H.264 in MP4; the same frames give the same bytes.
 
@@ -163,6 +187,15 @@ class _Decoded:
         pixels = np.asarray(rgb.to_ndarray(), dtype=np.uint8)
         turned = np.rot90(pixels, self.raw.rotation // 90)
         return VideoFrame(self.index, self.timestamp_s, np.ascontiguousarray(turned))
+
+    def thumbnail(self, long_side: int) -> NDArray[np.uint8]:
+        share = long_side / max(self.raw.width, self.raw.height)
+        width, height = (max(1, round(share * n)) for n in (self.raw.width, self.raw.height))
+        grey = VideoReformatter().reformat(
+            self.raw, width, height, "gray", interpolation=_TO_GREY, threads=1
+        )
+        turned = np.rot90(grey.to_ndarray(), self.raw.rotation // 90)
+        return np.ascontiguousarray(turned, dtype=np.uint8)
 
 
 @contextlib.contextmanager

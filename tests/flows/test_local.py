@@ -20,7 +20,7 @@ from schemas.errors import OutputError, RejectReason, SourceMissing, UsageError
 from schemas.records import AnnotatedFrame, Reject
 from schemas.shards import read_metadata, read_records
 from sources.forge import read_truth
-from sources.video import write_video
+from sources.video import read_frames, write_video
 from tests.conftest import LEVELS, METHODS, silent
 from tests.scripted_server import ScriptedServer, true_claims
 
@@ -284,12 +284,58 @@ def test_videos_without_a_face_become_rejects(source, tmp_path, write_manifest):
     for folder in ("original_sequences/youtube/c23/videos/000.mp4",
                    "manipulated_sequences/LipRecolour/c23/videos/000_001.mp4"):  # fmt: skip
         write_video(copy / folder, noise, 25, 23)
+        noise[:, 200:240, 300:340] = 128
     run = make_run("toy", write_manifest(tmp_path, datasets__toy__root=str(copy)), workers=1)
     annotate_dataset(run, silent)
     found = [one for one in rejects_of(run) if one.pair == "000_001" and one.compression == "c23"]
     found = [one for one in found if one.method == "LipRecolour"]
     assert [one.reason for one in found] == ["no_face"] * 3
     assert "no face in frame" in found[0].detail
+
+
+def test_swapped_and_equal_files_are_told_in_the_plan(source, tmp_path, write_manifest):
+    copy = tmp_path / "source"
+    shutil.copytree(source, copy)
+    forged = copy / "manipulated_sequences"
+    real = copy / "original_sequences/youtube/c23/videos/000.mp4"
+    shutil.copy(real, forged / "LipRecolour/c23/videos/001_000.mp4")
+    c40 = "c40/videos/000_001.mp4"
+    shutil.copy(
+        copy / "original_sequences/youtube/c40/videos/000.mp4", forged / "SkinSmoothing" / c40
+    )
+    shutil.copy(copy / "original_sequences/youtube/c40/videos/000.mp4", forged / "Unforged" / c40)
+    run = make_run("toy", write_manifest(tmp_path, datasets__toy__root=str(copy)), workers=1)
+    planned = {pair.key for pair in stages.plan(run)}
+    found = {one.id: one for one in read_records(run.unplanned_path, Reject)}
+    assert {key: (one.stage, one.reason) for key, one in found.items()} == {
+        "toy/LipRecolour/c23/001_000": ("plan", "sides_swapped"),
+        "toy/SkinSmoothing/c40/000_001": ("plan", "same_file"),
+    }
+    assert "toy/LipRecolour/c23/000_001" in found["toy/LipRecolour/c23/001_000"].detail
+    assert "toy/Unforged/c40/000_001" in planned
+    assert len(planned) == 10
+
+
+def test_a_late_and_mirrored_fake_is_annotated_and_the_row_says_so(
+    source, tmp_path, write_manifest
+):
+    copy = tmp_path / "source"
+    shutil.copytree(source, copy)
+    path = copy / "manipulated_sequences/LipRecolour/c23/videos/000_001.mp4"
+    frames = [frame.image[:, ::-1] for frame in read_frames(path, range(3, 12))]
+    write_video(path, frames, 25, 18)
+    run = make_run(
+        "toy", write_manifest(tmp_path, datasets__toy__root=str(copy)), workers=1, limit=1
+    )
+    annotate_dataset(run, silent)
+    rows = rows_of(run)
+    assert {(row.method, row.compression, row.pair) for row in rows} == {
+        ("LipRecolour", "c23", "000_001")
+    }
+    for row in rows:
+        assert row.frame_offset == 3
+        assert row.repairs[:2] == ("shifted in time", "mirrored")
+        assert row.regions[0].name in {"mouth", "lips", "upper lip", "lower lip"}
 
 
 def test_an_unwritable_output_is_one_error(tmp_path, write_manifest):

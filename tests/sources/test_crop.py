@@ -9,7 +9,7 @@ from fict.landmarks import MeshLandmarks
 from schemas.errors import RejectReason
 from schemas.manifest import Measure
 from sources.crop import compose, crop_affine, crop_clip, transform, warp
-from sources.pairs import FramePair
+from sources.pairs import MIRRORED, SHIFTED, FramePair
 
 SETTINGS = Measure()
 FRAME = cv2.resize(astronaut()[:320, 40:460], (840, 640), interpolation=cv2.INTER_CUBIC)
@@ -76,6 +76,19 @@ def test_sides_that_lie_well_are_left_as_they_are(finder):
     [crop], _ = crop_of(noisy(FRAME, 1), noisy(FRAME, 2), finder)
     assert crop.repairs == ()
     assert crop.registration_px < 0.2
+
+
+@pytest.mark.parametrize(("shift", "more"), [(0.0, ()), (5.0, ("registered",))])
+def test_the_affine_of_a_mirrored_fake_maps_the_files_own_pixels(finder, shift, more):
+    real, fake = noisy(FRAME, 1), noisy(moved(FRAME, x=shift), 2)
+    in_file = np.ascontiguousarray(fake[:, ::-1])
+    frame = FramePair(3, 0.1, real, fake, frame_offset=-2, repairs=(SHIFTED, MIRRORED))
+    [crop], _ = crop_clip([frame], finder, SETTINGS)
+    assert crop.repairs == (SHIFTED, MIRRORED, *more)
+    assert (crop.index, crop.frame_offset) == (3, -2)
+    again = warp(in_file, crop.fake_affine, SETTINGS.crop_size)
+    assert cv2.absdiff(again, crop.fake)[crop.valid].mean() < 0.5
+    assert np.linalg.det(crop.fake_affine[:, :2]) < 0 < np.linalg.det(crop.affine[:, :2])
 
 
 def test_sides_that_show_different_pictures_are_not_forced_together(finder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.errors import ManifestError, Rejected, RejectReason, SourceMissing, UsageError
 from schemas.manifest import Dataset, Licence
 from schemas.records import Pair
-from sources.pairs import find_pairs, read_pair, spaced_indices
+from sources.pairs import MIRRORED, SHIFTED, common_indices, find_pairs, read_pair, spaced_indices
 from sources.video import write_video
 
 FFPP = {
@@ -302,3 +303,64 @@ def test_truncated_fake_names_the_file(tmp_path: Path) -> None:
         read_pair(tmp_path, PAIR, 2)
     assert caught.value.reason is RejectReason.UNREADABLE_VIDEO
     assert caught.value.detail.startswith("fake.mp4")
+
+
+@given(
+    real=st.integers(1, 300), fake=st.integers(1, 300), offset=st.integers(-10, 10),
+    count=st.integers(1, 40),
+)  # fmt: skip
+def test_common_indices_lie_in_both_videos(real: int, fake: int, offset: int, count: int) -> None:
+    shared = [k for k in range(fake) if 0 <= k + offset < real]
+    if not shared:
+        with pytest.raises(Rejected, match="share no frame") as caught:
+            common_indices(real, fake, offset, count)
+        assert caught.value.reason is RejectReason.NO_FRAMES
+        return
+    spaced = spaced_indices(len(shared), count)
+    assert common_indices(real, fake, offset, count) == [shared[k] for k in spaced]
+
+
+def panned(count: int) -> list[np.ndarray]:
+    """Films a random grey scene that moves along a curve, `(120, 160, 3) uint8`."""
+    rng = np.random.default_rng(1)
+    scene = cv2.GaussianBlur(rng.normal(128, 500, (200, 240)), (0, 0), 4)
+    scene = np.clip(scene, 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+    paths = [(30 + round(20 * np.sin(k / 6)), 30 + round(20 * np.cos(k / 4))) for k in range(count)]
+    return [np.ascontiguousarray(scene[y : y + 120, x : x + 160]) for x, y in paths]
+
+
+@pytest.mark.parametrize(
+    ("late", "mirrored", "repairs"),
+    [
+        (0, False, ()),
+        (4, False, (SHIFTED,)),
+        (-3, False, (SHIFTED,)),
+        (0, True, (MIRRORED,)),
+        (-6, True, (SHIFTED, MIRRORED)),
+    ],
+)
+def test_the_same_frames_are_paired_and_the_same_way_round(
+    tmp_path: Path, late: int, mirrored: bool, repairs: tuple[str, ...]
+) -> None:
+    film = panned(40)
+    real, fake = film[max(0, -late) :][:26], film[max(0, late) :][:22]
+    fake = [np.ascontiguousarray(frame[:, ::-1]) if mirrored else frame for frame in fake]
+    write_video(tmp_path / "real.mp4", real, 25, crf=10)
+    write_video(tmp_path / "fake.mp4", fake, 25, crf=14)
+    frames = read_pair(tmp_path, PAIR, 5)
+    shared = min(22, 26 - late) - max(0, -late)
+    assert [f.index for f in frames] == [max(0, -late) + k for k in spaced_indices(shared, 5)]
+    for frame in frames:
+        assert (frame.real_index, frame.frame_offset) == (frame.index + late, late)
+        assert frame.timestamp_s == pytest.approx(frame.index / 25)
+        assert frame.repairs == repairs
+        assert cv2.absdiff(frame.real, frame.fake).mean() < 3
+
+
+def test_another_recording_is_a_reject(tmp_path: Path) -> None:
+    film = panned(12)
+    write_video(tmp_path / "real.mp4", film, 25, crf=23)
+    write_video(tmp_path / "fake.mp4", [frame[::-1] for frame in film], 25, crf=23)
+    with pytest.raises(Rejected) as caught:
+        read_pair(tmp_path, PAIR, 2)
+    assert caught.value.reason is RejectReason.DIFFERENT_CONTENT
