@@ -181,23 +181,49 @@ def calibrated(
     its own noise floor, so that a faint change that stays on the face is found in heavy noise, and
     one that flickers is found all the same. Source: ours.
     """
+    return [decide(units, settings) for units in noise_units(frames)]
+
+
+@dataclass(frozen=True)
+class Units:
+    """A frame's difference in units of its noise: all that the cut needs.
+
+    Attributes:
+        size: `(S, S) float32`, the larger of the frame's own and the clip's; 0 outside the frame.
+        face: `(S, S) bool`, the face and what lies close to it.
+        hidden: Noise in the face after averaging over the clip, CIELAB units.
+    """
+
+    size: Map
+    face: Mask
+    hidden: float
+
+
+def noise_units(frames: Sequence[Difference]) -> list[Units]:
+    """Gives each frame of a clip in units of its noise; no setting has a part in it."""
     typical = average(frames)
     noise = expected_noise(typical)
     steady = np.maximum(typical.size / noise, calmed(typical, noise))
     hidden = float(np.median(noise[typical.face])) if typical.face.any() else 0.0
-    return [_in_noise(frame, steady, hidden, settings) for frame in frames]
+    return [
+        Units(
+            np.where(frame.valid, np.maximum(frame.size / expected_noise(frame), steady), 0),
+            frame.face,
+            hidden,
+        )
+        for frame in frames
+    ]
 
 
-def _in_noise(frame: Difference, steady: Map, hidden: float, settings: DiffSettings) -> Score:
-    noise = expected_noise(frame)
-    units = np.where(frame.valid, np.maximum(frame.size / noise, steady), 0)
+def decide(units: Units, settings: DiffSettings) -> Score:
+    """Cuts a frame's units."""
 
     @functools.cache  # the plain cut is asked for twice
     def clusters(factor: float) -> tuple[Mask, float]:
-        found, chance = _clusters(units, frame.face, settings, factor)
-        if hidden > SEEN and found.any():
-            cut = factor * max(settings.extend, PLATEAU * float(np.median(units[found])))
-            found = found | _compact(units, found, cut, hidden)
+        found, chance = _clusters(units.size, units.face, settings, factor)
+        if units.hidden > SEEN and found.any():
+            cut = factor * max(settings.extend, PLATEAU * float(np.median(units.size[found])))
+            found = found | _compact(units.size, found, cut, units.hidden)
         return found, chance
 
     return Score(lambda factor: clusters(factor)[0], settings.low, clusters(1.0)[1])

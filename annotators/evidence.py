@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from annotators.motion import Motion
 from annotators.noise import Map, gradient, length, to_lab
+from schemas.calibration import Null
 from schemas.manifest import EvidenceSettings
 from schemas.records import Evidence, EvidenceKind
 from sources.crop import CropPair
@@ -33,6 +34,8 @@ DIGITS = 4
 WINDOWS = (5, 9, 17, 33, 65)
 """Sides of the null's windows. Larger ones hardly fit beside a forgery, and chance averages out
 over larger regions, so that the null of a large region is an upper bound."""
+UNDOING = 0.2
+"""Share of the difference that undoing a movement leaves which may be its own mistake."""
 SMOOTH = 1.0
 """L* per pixel: below this gradient the real face has no edge of its own."""
 BAND = (2.0, 6.0)
@@ -59,6 +62,11 @@ class Probe:
     unit: str
     floor: float
 
+    @property
+    def name(self) -> str:
+        """Gives the probe's key in the calibration."""
+        return f"{self.kind} {self.positive}"
+
     def direction(self, value: float) -> str:
         """Gives the word for the sign of a change."""
         return self.positive if value >= 0 else self.negative
@@ -77,6 +85,8 @@ SIZE = Probe(EvidenceKind.SIZE, "larger", "smaller", "relative", 0.006)
 
 COLOUR_CHANNEL = {LIGHTNESS: 0, RED_GREEN: 1, YELLOW_BLUE: 2}
 """CIELAB channel of the probes that can follow a movement."""
+MOVEMENTS = (HORIZONTAL, VERTICAL, SIZE)
+"""Probes of movement, in the order of `annotators.motion.Drift`."""
 PROBES = (
     CHANGE, LIGHTNESS, RED_GREEN, YELLOW_BLUE, SHARPNESS, TEXTURE, SEAM, VERTICAL, HORIZONTAL,
     SIZE,
@@ -100,11 +110,13 @@ class Gauge:
 
     Args:
         crop: The crop pair.
-        changed: `(S, S) bool`, the artifact mask; the rest of the face is the null.
+        changed: `(S, S) bool`, the artifact mask; the rest of the face is the pair's own null.
+        null: What chance does at this level of compression; None: only the pair itself tells.
     """
 
-    def __init__(self, crop: CropPair, changed: Mask) -> None:
+    def __init__(self, crop: CropPair, changed: Mask, null: Null | None = None) -> None:
         self.crop = crop
+        self.chance = null
         self.changed = changed
         self.real, self.fake = to_lab(crop.real), to_lab(crop.fake)
         self.signed = self.fake - self.real
@@ -129,13 +141,13 @@ class Gauge:
         Returns:
             The change; NaN where it cannot be measured.
         """
-        if probe in (VERTICAL, HORIZONTAL, SIZE):
+        if probe in MOVEMENTS:
             return self._movement(probe, where) if moved else float("nan")
         if probe is CHANGE:
             return _mean(self._maps[CHANGE], where)
         if moved and probe in COLOUR_CHANNEL:
             return _mean(self.motion.undone[..., COLOUR_CHANNEL[probe]], where)
-        if moved or self._is_warp:
+        if moved or (self._is_warp and not self.motion.is_still(where)):
             return float("nan")
         if probe is SEAM:
             return self._seam(where)
@@ -145,30 +157,64 @@ class Gauge:
 
     @functools.cached_property
     def _is_warp(self) -> bool:
-        """True where the forgery as a whole is a movement; its rest is covered or uncovered."""
+        """True where the forgery as a whole is a movement; what moved is covered or uncovered."""
         return self.motion.explains(self.changed)
 
     def _movement(self, probe: Probe, where: Mask) -> float:
         return self.motion.growth(where) if probe is SIZE else _mean(self._maps[probe], where)
 
+    def drift(self, probe: Probe, where: Mask) -> tuple[float, float]:
+        """Gives how far a region that is no movement can have moved or grown, and the error.
+
+        Returns:
+            Change and spread in the probe's unit; both NaN where the sides' structure differs.
+        """
+        found = self.motion.drift(where)
+        if found is None:
+            return float("nan"), float("nan")
+        place = MOVEMENTS.index(probe)
+        value = (*found.shift, found.growth)[place]
+        unit = 1.0 if probe is SIZE else self.crop.eye_distance
+        return value / unit, max(probe.floor, found.errors[place] / unit)
+
     def null(self, probe: Probe, pixels: int) -> float:
-        """Gives the spread of the change over unchanged windows of about `pixels` pixels."""
-        side = max([side for side in WINDOWS if side * side <= pixels], default=WINDOWS[0])
+        """Gives the spread of the change over unchanged windows of about `pixels` pixels.
+
+        It is the larger of the pair's own and of what real-vs-real pairs of the level show: where
+        an encoder codes unchanged blocks alike, the pair's own says too little of changed ones.
+        """
+        place = max([k for k, side in enumerate(WINDOWS) if side * side <= pixels], default=0)
+        known = self.chance.spread[probe.name][place] if self.chance else 0.0
+        own = self.spread(probe, WINDOWS[place])
+        return max(probe.floor, known, 0.0 if np.isinf(own) and known else own)
+
+    def spread(self, probe: Probe, side: int) -> float:
+        """Gives the spread over this pair's unchanged windows; infinite with too few of them."""
         if (probe, side) not in self._spreads:
             self._spreads[probe, side] = self._spread(probe, side)
-        return max(probe.floor, self._spreads[probe, side])
+        return self._spreads[probe, side]
+
+    def error(self, probe: Probe, where: Mask, moved: bool) -> float:
+        """Gives what undoing a movement may add to a colour by mistake; 0 where nothing moved."""
+        if not moved or probe not in COLOUR_CHANNEL:
+            return 0.0
+        left = self.motion.undone[..., COLOUR_CHANNEL[probe]][where]
+        return UNDOING * float(np.abs(left).mean(dtype=np.float64))
 
     def _spread(self, probe: Probe, side: int) -> float:
         if probe is SEAM:  # a difference of two means over bands of some 40 pixels
             probe, side = LIGHTNESS, 5
-        whole = cv2.erode(self.unchanged.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-        if np.count_nonzero(whole) < LEAST_WINDOWS:
+        values = self.windows(probe, side)
+        if values.size < LEAST_WINDOWS:
             return float("inf")
-        if probe is SIZE:
-            values = self.motion.growth_of_windows(side)[whole]
-        else:
-            values = cv2.blur(self._maps[probe], (side, side))[whole]
         return float(1.4826 * np.median(np.abs(values)))
+
+    def windows(self, probe: Probe, side: int) -> Map:
+        """Gives `(N,)` the changes of all square windows of a side that are wholly unchanged."""
+        whole = cv2.erode(self.unchanged.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+        if probe is SIZE:
+            return np.asarray(self.motion.growth_of_windows(side)[whole])
+        return np.asarray(cv2.blur(self._maps[probe], (side, side))[whole])
 
     @functools.cached_property
     def _maps(self) -> dict[Probe, Map]:
@@ -268,10 +314,22 @@ def measure(
             continue
         moved = gauge.motion.explains(where)
         for probe in PROBES:
+            if probe in MOVEMENTS and not moved:
+                found += _unmoved(concept, probe, gauge.drift(probe, where), settings)
+                continue
             value = gauge.change(probe, where, moved)
             if not np.isnan(value):
-                found.append(_judge(concept, probe, value, gauge.null(probe, pixels), settings))
+                spread = max(gauge.null(probe, pixels), gauge.error(probe, where, moved))
+                found.append(_judge(concept, probe, value, spread, settings))
     return found
+
+
+def _unmoved(
+    concept: int, probe: Probe, drift: tuple[float, float], settings: EvidenceSettings
+) -> list[Evidence]:
+    """Gives the evidence that a region stayed in place; none where it cannot be told."""
+    one = None if np.isnan(drift[0]) else _judge(concept, probe, *drift, settings)
+    return [one] if one and not one.significant else []
 
 
 def _judge(

@@ -84,7 +84,7 @@ def sentence(region: str, evidence: Evidence, settings: EvidenceSettings) -> str
     """Writes one measurement as a sentence, the region's name inside `<p>` tags."""
     least = float(getattr(settings, evidence.kind.value))
     ratio = evidence.effect / least if least else float("inf")
-    degree = "slightly" if ratio < 2 else "clearly" if ratio < 5 else "much"
+    degree = "slightly" if ratio < 4 else "clearly" if ratio < 10 else "much"
     return _sentences()[evidence.kind.value][evidence.direction].format(
         region=region,
         degree=degree,

@@ -8,6 +8,7 @@ Source: ours.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,6 +19,32 @@ Mask = NDArray[np.bool_]
 
 EXPLAINS = 0.6
 """A movement counts where undoing it leaves less than this share of the difference."""
+
+STILL_PX = 0.5
+"""Pixels that moved less than this, in crop pixels, count as unmoved."""
+GROWTH_EXPLAINS = 0.3
+"""Least share of the pixels' movement against each other that a growth must explain."""
+STRUCTURE_PX = 4.0
+"""Structure that is compared in place is finer than this, in crop pixels."""
+ALIKE = 0.5
+"""Correlation of the structure of both sides from which it counts as the same structure."""
+BLUR_AREA = 16.0
+"""Pixels that share one piece of structure: so many count as one observation."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far structure that stayed the same can have moved, with its standard errors.
+
+    Attributes:
+        shift: Movement in crop pixels, x then y.
+        growth: Relative growth about the region's middle.
+        errors: Standard errors of the three.
+    """
+
+    shift: tuple[float, float]
+    growth: float
+    errors: tuple[float, float, float]
 
 
 class Motion:
@@ -57,24 +84,35 @@ class Motion:
         before, after = (float(each[where].sum(dtype=np.float64)) for each in self._lengths)
         return before > 0 and after < EXPLAINS * before
 
+    def is_still(self, where: Mask) -> bool:
+        """Tells whether some pixels stayed where they were."""
+        ways = self.flow[where]
+        return not ways.size or float(np.median(np.hypot(ways[:, 0], ways[:, 1]))) < STILL_PX
+
     def growth(self, where: Mask) -> float:
         """Gives the relative growth of a region: the scale that fits its movement best.
 
         Each connected part grows about its own middle. (The mean divergence would be nothing:
         it adds up to zero over any movement that dies out within the region.)
+
+        Returns:
+            The growth; NaN where a growth explains little of how the pixels move apart, as at the
+            rim of another region's movement.
         """
         _, parts = cv2.connectedComponents(where.astype(np.uint8))
         rows, columns = np.nonzero(where)
         part = parts[rows, columns]
         pixels = np.maximum(np.bincount(part), 1)
-        outward = np.zeros(len(part))
-        spread = np.zeros(len(part))
+        outward, spread, motion = np.zeros((3, len(part)))
         for place, flow in ((columns, self.flow[..., 0]), (rows, self.flow[..., 1])):
-            middle = np.bincount(part, place) / pixels
-            away = place - middle[part]
-            outward += away * flow[rows, columns]
+            away = place - (np.bincount(part, place) / pixels)[part]
+            apart = flow[rows, columns] - (np.bincount(part, flow[rows, columns]) / pixels)[part]
+            outward += away * apart
             spread += away * away
-        return float(outward.sum() / max(spread.sum(), 1e-6))
+            motion += apart * apart
+        growth = float(outward.sum() / max(spread.sum(), 1e-6))
+        explained = growth * growth * spread.sum() / max(motion.sum(), 1e-6)
+        return growth if explained >= GROWTH_EXPLAINS else float("nan")
 
     def growth_of_windows(self, side: int) -> Map:
         """Gives the growth of the square window around each pixel."""
@@ -83,3 +121,39 @@ class Motion:
         outward = cv2.sepFilter2D(self.flow[..., 0], cv2.CV_32F, ramp, box)
         outward = outward + cv2.sepFilter2D(self.flow[..., 1], cv2.CV_32F, box, ramp)
         return np.asarray(outward / (2 * side * float(ramp @ ramp)))
+
+    def drift(self, where: Mask) -> Drift | None:
+        """Measures the movement of structure that is the same on both sides, to first order.
+
+        One step of Lucas and Kanade's fit on locally normalised lightness, which no change of
+        colour or light disturbs.
+
+        Returns:
+            The movement with its errors; None where the structure of the sides is not alike.
+        """
+        before, after = (each[where] for each in self._structure)
+        alike = float(np.mean(before * after) / max(before.std() * after.std(), 1e-6))
+        if alike < ALIKE:
+            return None
+        middle = (self._structure[0] + self._structure[1]) / 2
+        rows, columns = np.nonzero(where)
+        slopes = [cv2.Sobel(middle, cv2.CV_32F, k, 1 - k, scale=1 / 8)[where] for k in (1, 0)]
+        outward = slopes[0] * (columns - columns.mean()) + slopes[1] * (rows - rows.mean())
+        design = np.stack([*slopes, outward], axis=1).astype(np.float64)
+        normal = design.T @ design + 1e-6 * np.eye(3)
+        fit = np.linalg.solve(normal, design.T @ (before - after))
+        rest = float(np.mean((before - after - design @ fit) ** 2))
+        x, y, scale = np.sqrt(BLUR_AREA * rest * np.diag(np.linalg.inv(normal))).tolist()
+        return Drift((float(fit[0]), float(fit[1])), float(fit[2]), (x, y, scale))
+
+    @functools.cached_property
+    def _structure(self) -> tuple[Map, Map]:
+        return _normalised(self.real[..., 0]), _normalised(self.fake[..., 0])
+
+
+def _normalised(lightness: Map) -> Map:
+    """Gives lightness less its surroundings, over their contrast."""
+    fine = cv2.GaussianBlur(lightness, (0, 0), 1.0)
+    detail = fine - cv2.GaussianBlur(lightness, (0, 0), STRUCTURE_PX)
+    contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 2 * STRUCTURE_PX))
+    return np.asarray(detail / (contrast + 0.5))

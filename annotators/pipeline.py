@@ -20,11 +20,12 @@ from annotators.evidence import Gauge, measure
 from annotators.explain import Explainer, NoAnswer, Said, compose, explain_by_evidence
 from annotators.localise import Located, localise
 from annotators.questions import ask
-from annotators.verify import verify
+from annotators.verify import read_labels, verify
 from fict.labelmap import PARSERS, Parser
 from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
 from fict.tree import Tree, load_tree
 from schemas import rle
+from schemas.calibration import load_calibration
 from schemas.errors import Rejected, RejectReason, UsageError, nearest
 from schemas.manifest import EvidenceSettings, Measure
 from schemas.records import (
@@ -164,7 +165,8 @@ class Measurer:
                 f"no facial region explains the change in frame {crop.index}",
             )
         masks = {one.concept: self._concept(labels, one.concept) for one in located}
-        gauge = Gauge(crop, artifact.mask)
+        level, noise = job.pair.compression, artifact.noise_floor
+        gauge = Gauge(crop, artifact.mask, load_calibration().null_of(level, noise))
         evidence = measure(
             gauge,
             [(concept, mask & artifact.mask) for concept, mask in masks.items()],
@@ -330,7 +332,7 @@ def _said(
     if explainer is not None:
         try:
             said = explainer(frame)
-            claims = verify(said.statements, frame.evidence, settings)
+            claims = verify(said.statements, frame, settings)
             if any(claim.verdict != "contradicted" for claim in claims):
                 return said, claims
             reason = "all_contradicted: the pixels refute every claim"
@@ -338,10 +340,4 @@ def _said(
             reason = str(failure)
     said = explain_by_evidence(frame, settings)
     fallback = Said(said.statements, said.explainer, fallback_reason=reason)
-    return fallback, verify(said.statements, frame.evidence, settings)
-
-
-def read_labels(frame: MeasuredFrame) -> Labels:
-    """Decodes a row's FICT label map to `(S, S) uint8`."""
-    encoded = np.frombuffer(frame.label_map.bytes or b"", np.uint8)
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+    return fallback, verify(said.statements, frame, settings)

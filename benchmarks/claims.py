@@ -14,7 +14,7 @@ from annotators.explain import Statement
 from annotators.verify import verify
 from benchmarks.facts import Facts
 from benchmarks.scores import FALSE, Judged, Sort
-from benchmarks.stated import Stated, related
+from benchmarks.stated import Stated
 from fict.tree import Tree
 from schemas.records import Claim, MeasuredFrame
 
@@ -65,7 +65,7 @@ def aims_told(
     for aim in aims:
         stated = any(
             (claim.kind, claim.direction) == (aim.kind, aim.direction)
-            and related(tree, claim.category_id, aim.concept)
+            and tree.related(claim.category_id, aim.concept)
             for claim in claims
         )
         outcome = "rejected" if facts is None else "stated" if stated else "missed"
@@ -174,7 +174,7 @@ def tested(
     """Lets the claim check judge statements by the row's stored evidence."""
     pairs = list(said)
     statements = [Statement(one.concept, one.kind, one.direction, "") for one, _ in pairs]
-    verdicts = verify(statements, row.evidence, facts.settings)
+    verdicts = verify(statements, row, facts.settings)
     return [
         _judged(sort, one, claim.verdict, facts, row, f"{note}; {claim.reason}")
         for (one, note), claim in zip(pairs, verdicts, strict=True)

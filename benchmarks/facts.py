@@ -23,7 +23,7 @@ from annotators.evidence import (
     Probe,
 )
 from annotators.motion import Motion
-from benchmarks.stated import Stated, aims_in, related
+from benchmarks.stated import Stated, aims_in
 from fict.tree import Tree
 from schemas import rle
 from schemas.manifest import EvidenceSettings
@@ -73,9 +73,6 @@ class KnownGauge(Gauge):
         changed: `(S, S) bool`, the true mask.
         flow: `(S, S, 2) float32`, the true movement, crop pixels.
     """
-
-    _is_warp = False
-    """Each region is judged by its own movement: what did not move is compared in place."""
 
     def __init__(self, crop: CropPair, changed: Mask, flow: NDArray[np.float32]) -> None:
         super().__init__(crop, changed)
@@ -130,7 +127,7 @@ class Facts:
         return [
             replace(aim, concept=concept)
             for aim in self.aims
-            if related(self.tree, aim.concept, concept)
+            if self.tree.related(aim.concept, concept)
         ]
 
     def outcome(self, said: Stated) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Statements about regions, as the bench of claims handles them, and how regions are related."""
+"""Statements about regions, as the bench of claims handles them."""
 
 from __future__ import annotations
 
@@ -40,12 +40,6 @@ class Stated:
         probe = self.probe
         other = probe.negative if self.sign > 0 else probe.positive
         return replace(self, direction=other)
-
-
-def related(tree: Tree, one: int, other: int) -> bool:
-    """Tells whether a concept is another one, above it, or below it."""
-    first, second = tree.by_id[one], tree.by_id[other]
-    return one == other or first in tree.ancestors_of(second) or second in tree.ancestors_of(first)
 
 
 def aims_in(truth: FrameTruth, tree: Tree) -> list[Stated]:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from annotators.diff import POLICIES, Artifact, clean, diff, iou
 from annotators.localise import localise
 from annotators.noise import difference
-from annotators.pipeline import Clip, Measurer, PairJob, explain_frame, read_labels
+from annotators.pipeline import Clip, Measurer, PairJob, explain_frame
+from annotators.verify import read_labels
 from benchmarks.claims import aims_told, judge_frame
 from benchmarks.facts import facts_of, in_crop
 from benchmarks.figures import figures

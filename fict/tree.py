@@ -126,6 +126,11 @@ class Tree:
             below += [child, *self.descendants_of(child)]
         return tuple(below)
 
+    def related(self, one: int, other: int) -> bool:
+        """Whether a node is another one, above it, or below it, by their ids."""
+        first, second = self.by_id[one], self.by_id[other]
+        return first in (second, *self.ancestors_of(second)) or second in self.ancestors_of(first)
+
     def is_atomic(self, concept: Concept) -> bool:
         """Whether no node is below this one."""
         return concept.id <= ATOMIC

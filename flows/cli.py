@@ -164,6 +164,36 @@ def doctor() -> int:
     return DONE if examine() else FAILED
 
 
+@facext.command(short_help="Fit cuts, costs and chance on known truth.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; default: schemas/calibration.yaml, where the settings read it.",
+)  # fmt: skip
+@click.option("--cases", type=click.IntRange(10), default=110, show_default=True, help="Clips.")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Default: one per core.")
+def calibrate(out: Path | None, cases: int, workers: int) -> int:
+    """Fit the cuts of the mask, the costs of the region rule, and what chance does to evidence.
+
+    Uses forgeries whose truth is known, of another seed than `facext bench truth` publishes. The
+    fitted values become the defaults of the settings; rows carry their hash.
+    """
+    import os
+
+    from benchmarks.calibrate import calibrate as fit
+    from benchmarks.calibrate import write
+    from schemas.calibration import FILE
+
+    with _bar() as progress:
+        found = fit(cases, workers or len(os.sched_getaffinity(0)), progress=progress)
+    write(found, out or FILE)
+    for key, value in (
+        found.provenance | found.diff.model_dump() | found.localise.model_dump()
+    ).items():
+        click.echo(f"{key:<18} {value}")
+    click.echo(f"written to {out or FILE}")
+    return DONE
+
+
 @facext.group()
 def bench() -> None:
     """Measure how good the annotations are, against known truth."""

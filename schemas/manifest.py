@@ -15,9 +15,11 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from schemas.calibration import load_calibration
 from schemas.errors import ManifestError, SourceMissing, UsageError, nearest
 
 MANIFEST = Path("data_manifest.yaml")
+FITTED = load_calibration()
 
 _ENVIRONMENT = re.compile(r"\$\{(\w+)\}")
 _KEYS = re.compile(r"\{(\w+)\}")
@@ -108,10 +110,16 @@ class DiffSettings(Settings):
     """How the artifact mask is recovered; each policy reads the keys of its name."""
 
     policy: Literal["calibrated", "top_fraction", "fixed", "ssim", "otsu"] = "calibrated"
-    low: float = Field(2.5, gt=0, description="calibrated: weak cut, in units of the noise")
-    high: float = Field(7.0, gt=0, description="calibrated: strong cut, in units of the noise")
-    mass: float = Field(1.5, ge=0, description="calibrated: least weight over the noise's heaviest")
-    extend: float = Field(2.25, gt=0, description="calibrated: cut of the area around a find")
+    low: float = Field(FITTED.diff.low, gt=0, description="calibrated: weak cut, units of noise")
+    high: float = Field(
+        FITTED.diff.high, gt=0, description="calibrated: strong cut, units of noise"
+    )
+    mass: float = Field(
+        FITTED.diff.mass, ge=0, description="calibrated: least weight over the noise's heaviest"
+    )
+    extend: float = Field(
+        FITTED.diff.extend, gt=0, description="calibrated: cut of the area around a find"
+    )
     min_area: float = Field(0.0004, ge=0, lt=1, description="smallest spot, share of the crop")
     max_area: float = Field(0.70, gt=0, le=1, description="above this share, everything changed")
     fraction: float = Field(0.05, gt=0, lt=1, description="top_fraction: share of pixels")
@@ -122,22 +130,23 @@ class DiffSettings(Settings):
 class LocaliseSettings(Settings):
     """Costs of the region rule: gain = hit - `miss` x (concept - hit) - `entry` x crop area."""
 
-    miss: float = Field(0.4, ge=0)
-    entry: float = Field(0.001, ge=0)
+    miss: float = Field(FITTED.localise.miss, ge=0)
+    entry: float = Field(FITTED.localise.entry, ge=0)
 
 
 class EvidenceSettings(Settings):
     """What a change must reach to be reported."""
 
-    min_significance: float = Field(4.0, ge=0)
+    min_significance: float = Field(4.0, ge=0, description="least effect over its spread")
+    refuting: float = Field(2.0, ge=0, description="spreads that a refuted claim must be away")
     change: float = Field(1.0, ge=0, description="CIELAB units")
-    lightness: float = Field(2.0, ge=0, description="L* units")
-    colour: float = Field(2.0, ge=0, description="a*b* units")
-    sharpness: float = Field(0.20, ge=0, description="ln of the ratio of contrasts")
-    texture: float = Field(0.20, ge=0, description="ln of the ratio of contrasts")
+    lightness: float = Field(1.0, ge=0, description="L* units")
+    colour: float = Field(1.0, ge=0, description="a*b* units")
+    sharpness: float = Field(0.10, ge=0, description="ln of the ratio of contrasts")
+    texture: float = Field(0.10, ge=0, description="ln of the ratio of contrasts")
     seam: float = Field(3.0, ge=0, description="L* step across the border")
-    position: float = Field(0.02, ge=0, description="share of the distance between the eyes")
-    size: float = Field(0.025, ge=0, description="relative change of linear size")
+    position: float = Field(0.01, ge=0, description="share of the distance between the eyes")
+    size: float = Field(0.015, ge=0, description="relative change of linear size")
 
 
 class Measure(Settings):

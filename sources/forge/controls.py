@@ -22,10 +22,15 @@ Control = Callable[[Sequence[Frame], int, int], tuple[list[Frame], list[Frame]]]
 def reencoded(film: Sequence[Frame], count: int, seed: int) -> tuple[list[Frame], list[Frame]]:
     """Encodes the second side once more, at a level that the seed chooses."""
     level = list(CRF.values())[_rng(seed).integers(len(CRF))]
+    return list(film[:count]), encoded(film[:count], level)
+
+
+def encoded(film: Sequence[Frame], level: int) -> list[Frame]:
+    """Gives a film as it looks after it was encoded at a quality of libx264."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "copy.mp4"
-        write_video(path, film[:count], 25, level)
-        return list(film[:count]), [frame.image for frame in read_frames(path, range(count))]
+        write_video(path, film, 25, level)
+        return [frame.image for frame in read_frames(path, range(len(film)))]
 
 
 def other_crop(film: Sequence[Frame], count: int, seed: int) -> tuple[list[Frame], list[Frame]]:

@@ -9,7 +9,7 @@ import pytest
 from annotators.evidence import Gauge, measure, probe_of
 from benchmarks.claims import PLANTED, aims_told, judge_frame, planted, true_statements
 from benchmarks.facts import Facts, KnownGauge
-from benchmarks.stated import Stated, related
+from benchmarks.stated import Stated
 from schemas.manifest import EvidenceSettings
 from schemas.records import Claim, MeasuredFrame, Region, Segmentation
 from schemas.records import EvidenceKind as Kind
@@ -78,7 +78,7 @@ def test_planted_statements_are_false_and_of_three_sorts(setting, tree):
                 probe_of(said.kind, said.direction).negative,
             )
             if note == "elsewhere":
-                assert not any(related(tree, said.concept, each) for each in ids.values())
+                assert not any(tree.related(said.concept, each) for each in ids.values())
             else:
                 assert said.concept in ids.values()
     assert all(said.opposite in true for said, _ in drawn["direction"])
