@@ -190,11 +190,13 @@ class Units:
 
     Attributes:
         size: `(S, S) float32`, the larger of the frame's own and the clip's; 0 outside the frame.
+        inner: `(S, S) bool`, the face.
         face: `(S, S) bool`, the face and what lies close to it.
         hidden: Noise in the face after averaging over the clip, CIELAB units.
     """
 
     size: Map
+    inner: Mask
     face: Mask
     hidden: float
 
@@ -208,6 +210,7 @@ def noise_units(frames: Sequence[Difference]) -> list[Units]:
     return [
         Units(
             np.where(frame.valid, np.maximum(frame.size / expected_noise(frame), steady), 0),
+            frame.inner,
             frame.face,
             hidden,
         )
@@ -220,7 +223,7 @@ def decide(units: Units, settings: DiffSettings) -> Score:
 
     @functools.cache  # the plain cut is asked for twice
     def clusters(factor: float) -> tuple[Mask, float]:
-        found, chance = _clusters(units.size, units.face, settings, factor)
+        found, chance = _clusters(units, settings, factor)
         if units.hidden > SEEN and found.any():
             cut = factor * max(settings.extend, PLATEAU * float(np.median(units.size[found])))
             found = found | _compact(units.size, found, cut, units.hidden)
@@ -229,27 +232,29 @@ def decide(units: Units, settings: DiffSettings) -> Score:
     return Score(lambda factor: clusters(factor)[0], settings.low, clusters(1.0)[1])
 
 
-def _clusters(units: Map, face: Mask, settings: DiffSettings, factor: float) -> tuple[Mask, float]:
-    """Cuts into clusters and keeps those that no cluster away from the face comes near.
+def _clusters(units: Units, settings: DiffSettings, factor: float) -> tuple[Mask, float]:
+    """Cuts into clusters and keeps those on the face that no cluster away from it comes near.
 
-    A cluster's mass is what its pixels exceed the cut by, summed. The heaviest cluster that lies
+    A cluster is on the face where most of it is. Its mass is what its pixels exceed the cut by,
+    summed. The heaviest cluster that lies
     wholly away from the face shows what noise alone can do in this frame (as cluster-mass tests
     do); its mass over that of a kept cluster is what noise may explain of it.
 
     Returns:
         The kept clusters `(S, S) bool`, and the share that noise may explain of them.
     """
-    low = factor * settings.low
-    above = units > low
+    low, size = factor * settings.low, units.size
+    above = size > low
     count, labels = cv2.connectedComponents(above.astype(np.uint8))
     flat = labels.ravel()
-    mass = np.bincount(flat, np.maximum(units - low, 0).ravel(), count)
+    mass = np.bincount(flat, np.maximum(size - low, 0).ravel(), count)
     peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, flat[above.ravel()], units[above])
-    on_face = np.bincount(flat, face.ravel(), count) > 0
-    on_face[0] = False
-    noise = mass[1:][~on_face[1:]].max(initial=0.0)
-    keep = on_face & (peak > factor * settings.high) & (mass > settings.mass * noise)
+    np.maximum.at(peak, flat[above.ravel()], size[above])
+    area, inside = np.bincount(flat, minlength=count), np.bincount(flat, units.inner.ravel(), count)
+    away = np.bincount(flat, units.face.ravel(), count) == 0
+    noise = mass[1:][away[1:]].max(initial=0.0)
+    keep = (2 * inside > area) & (peak > factor * settings.high) & (mass > settings.mass * noise)
+    keep[0] = False
     chance = np.average(noise / mass[keep], weights=mass[keep]) if keep.any() else 1.0
     return np.asarray(keep[labels]), float(chance)
 

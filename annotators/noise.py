@@ -51,6 +51,7 @@ class Difference:
     Attributes:
         signed: `(S, S, 3) float32`, fake minus real in CIELAB, blurred.
         activity: `(S, S) float32`, highest local contrast that is coded with a pixel, CIELAB units.
+        inner: `(S, S) bool`, the face.
         face: `(S, S) bool`, the face and what lies close to it.
         valid: `(S, S) bool`, pixels inside the frame.
         slack: `(S, S) float32`, what the sides' last misregistration makes of the picture's edges.
@@ -58,6 +59,7 @@ class Difference:
 
     signed: Map
     activity: Map
+    inner: Mask
     face: Mask
     valid: Mask
     slack: Map
@@ -90,6 +92,7 @@ def difference(crop: CropPair) -> Difference:
     return Difference(
         signed=signed,
         activity=np.asarray(cv2.dilate(activity, np.ones((block, block), np.uint8))),
+        inner=crop.face_mask(),
         face=crop.face_mask(grow=KEEP_OFF),
         valid=crop.valid,
         slack=slack(crop, real[..., 0]),
@@ -122,6 +125,7 @@ def average(clip: Sequence[Difference]) -> Difference:
     return Difference(
         signed=np.mean([frame.signed for frame in clip], axis=0, dtype=np.float32),
         activity=np.mean([frame.activity for frame in clip], axis=0, dtype=np.float32),
+        inner=np.logical_or.reduce([frame.inner for frame in clip]),
         face=np.logical_or.reduce([frame.face for frame in clip]),
         valid=np.logical_and.reduce([frame.valid for frame in clip]),
         slack=np.mean([frame.slack for frame in clip], axis=0, dtype=np.float32),

@@ -47,8 +47,8 @@ from sources.video import CRF
 
 SEED = 1
 CASES = 110
-EACH = 2
-"""Every so manieth annotated frame of a case is used for the cuts: frames of a clip are alike."""
+EACH = 4
+"""One annotated frame of so many is used for the cuts: frames of a clip are alike."""
 TRIED: dict[str, tuple[float, ...]] = {
     "low": (2.0, 2.25, 2.5, 2.75, 3.0),
     "high": (5.0, 6.0, 7.0, 8.0),
@@ -102,10 +102,12 @@ def calibrate(
     """
     tell = progress or (lambda stage, done, total: None)
     drawn = sample_cases(SEED, cases, pictures)
-    samples = [s for one in _spread_out(samples_of, drawn, workers, "cases", tell) for s in one]
+    stills = list(_stills(drawn))
+    every = _spread_out(samples_of, [*drawn, *stills], workers, "cases", tell)
+    samples = [sample for case in every for sample in case]
     cuts, masks = fit_cuts(samples, tell)
     costs = fit_costs(samples, masks)
-    null = fit_null(list(_stills(drawn)), workers, tell)
+    null = fit_null(stills, workers, tell)
     before = load_calibration()
     return Calibration(
         provenance={

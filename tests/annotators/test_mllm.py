@@ -199,5 +199,5 @@ def test_the_checked_statements_are_those_of_the_model(frame):
         explainer = MllmExplainer(Mllm(base_url=server.url, model="scripted", retries=0))
         said = explainer(frame)
         explainer.client.close()
-    verdicts = {c.verdict for c in verify(said.statements, frame.evidence, SETTINGS)}
+    verdicts = {c.verdict for c in verify(said.statements, frame, SETTINGS)}
     assert verdicts == {"supported"}

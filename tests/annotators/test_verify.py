@@ -1,3 +1,5 @@
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,8 +7,18 @@ from hypothesis import strategies as st
 from annotators.evidence import PROBES, probe_of
 from annotators.explain import Statement
 from annotators.verify import verify
+from schemas import rle
 from schemas.manifest import EvidenceSettings
-from schemas.records import DIRECTIONS, Evidence, EvidenceKind
+from schemas.records import (
+    DIRECTIONS,
+    ArtifactMask,
+    Evidence,
+    EvidenceKind,
+    MeasuredFrame,
+    Picture,
+    Region,
+    Segmentation,
+)
 
 SETTINGS = EvidenceSettings()
 
@@ -20,9 +32,27 @@ def measured(effect, spread, direction="darker", kind=EvidenceKind.LIGHTNESS, co
     )  # fmt: skip
 
 
-def verdict(evidence, direction="darker", kind=EvidenceKind.LIGHTNESS, concept=1):
+CHANGED, NEAR, FAR = 1, 2, 3
+"""Concepts of a made frame: one that changed as a whole, one by a half, one not at all."""
+
+
+def frame(evidence):
+    labels = np.repeat(np.array([CHANGED, NEAR, NEAR, FAR], np.uint8), 16)[None].repeat(64, 0)
+    mask = np.zeros((64, 64), bool)
+    mask[:, :32] = True
+    picture = Picture(bytes=cv2.imencode(".png", labels)[1].tobytes(), path="")
+    part = Segmentation.model_construct(**rle.encode(mask).model_dump())
+    return MeasuredFrame.model_construct(
+        evidence=tuple(evidence),
+        regions=(Region.model_construct(category_id=CHANGED),),
+        label_map=picture,
+        artifact=ArtifactMask.model_construct(segmentation=part),
+    )
+
+
+def verdict(evidence, direction="darker", kind=EvidenceKind.LIGHTNESS, concept=CHANGED):
     statement = Statement(concept, kind, direction, "The <p>nose</p> is darker.")
-    return verify([statement], evidence, SETTINGS)[0]
+    return verify([statement], frame(evidence), SETTINGS)[0]
 
 
 def test_a_true_statement_is_supported_with_its_measurement():
@@ -42,17 +72,23 @@ def test_a_change_that_would_have_been_seen_is_contradicted():
 
 
 def test_a_change_just_under_the_noticeable_is_not_contradicted():
-    assert verdict([measured(1.9, 0.15)]).verdict == "untestable"
-    assert verdict([measured(1.9, 0.15)], "lighter").verdict == "contradicted"
+    assert verdict([measured(0.9, 0.15)]).verdict == "untestable"
+    assert verdict([measured(0.9, 0.15)], "lighter").verdict == "contradicted"
 
 
 def test_what_noise_hides_is_untestable():
     assert verdict([measured(1.0, 3.0)]).verdict == "untestable"
 
 
-def test_what_was_not_measured_there_is_untestable():
-    assert verdict([measured(8.0, 0.3, concept=2)]).verdict == "untestable"
+def test_what_was_not_measured_of_a_changed_region_is_untestable():
     assert verdict([]).verdict == "untestable"
+    assert verdict([measured(8.0, 0.3)], concept=NEAR).verdict == "untestable"
+
+
+def test_a_region_without_a_changed_pixel_did_not_change():
+    claim = verdict([measured(8.0, 0.3)], concept=FAR)
+    assert claim.verdict == "contradicted"
+    assert claim.reason == "0 of its 1024 pixels changed: nothing changed there"
 
 
 def test_a_direction_that_the_kind_does_not_have_is_untestable():
