@@ -79,10 +79,17 @@ def _iou(score: FrameScore) -> tuple[float, float]:
 def causes(scores: Scores) -> dict[str, dict[str, int]]:
     """Counts causes of bad masks by level, the most common first: `{cause: {level: frames}}`."""
     bad = [s for s in scores if is_false(s) or (s.forged and s.found["calibrated"] < BAD)]
-    counted = Counter(sort_of(score) for score in bad)
-    by_level = Counter((sort_of(score), score.compression) for score in bad)
+    return _counted(scores, [(sort_of(score), score.compression) for score in bad])
+
+
+def rejects(scores: Scores) -> dict[str, dict[str, int]]:
+    """Counts forged frames without a row: `{reason: {level: frames}}`."""
+    lost = [(s.rejected, s.compression) for s in scores if s.forged and s.rejected]
+    return _counted(scores, lost)
+
+
+def _counted(scores: Scores, found: list[tuple[str, str]]) -> dict[str, dict[str, int]]:
     levels = sorted({score.compression for score in scores})
-    return {
-        sort: {level: by_level[sort, level] for level in levels}
-        for sort, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))
-    }
+    totals, by_level = Counter(name for name, _ in found), Counter(found)
+    order = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    return {name: {level: by_level[name, level] for level in levels} for name, _ in order}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from annotators.diff import POLICIES
-from benchmarks.breakdown import causes, iou_by
+from benchmarks.breakdown import causes, iou_by, rejects
 from benchmarks.intervals import Figure, Ratio, Scores, median, ratio
 from benchmarks.scores import FALSE, LEVELS, Counts, FrameScore, Judged, Sort
 from benchmarks.worst import worst
@@ -47,6 +47,7 @@ def figures(scores: Scores) -> dict[str, Any]:
         "reliability": reliability(scores),
         "mask_iou_by": iou_by(scores),
         "causes": causes(scores),
+        "rejects": rejects(scores),
         "worst": worst(scores),
     }
 

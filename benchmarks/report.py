@@ -105,12 +105,16 @@ def _breakdown(found: dict[str, Any]) -> list[str]:
 
 
 def _causes(found: dict[str, Any]) -> list[str]:
-    levels = list(found["counts"])
-    rows = [
-        (name, *(str(counts.get(level, 0)) for level in levels))
-        for name, counts in found["causes"].items()
-    ]
-    return [table(("frames", *levels), rows)]
+    return _counted(found, "causes")
+
+
+def _rejects(found: dict[str, Any]) -> list[str]:
+    return _counted(found, "rejects")
+
+
+def _counted(found: dict[str, Any], key: str) -> list[str]:
+    rows = [(name, *map(str, counts.values())) for name, counts in found[key].items()]
+    return [table(("frames", *found["counts"]), rows)] if rows else []
 
 
 def _reliability(found: dict[str, Any]) -> list[str]:
@@ -172,7 +176,7 @@ def _worst(found: dict[str, Any]) -> list[str]:
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "head": lambda _: [""], "goals": _goals, "limits": _limits, "masks": _masks,
-    "breakdown": _breakdown, "causes": _causes, "reliability": _reliability,
+    "breakdown": _breakdown, "causes": _causes, "rejects": _rejects, "reliability": _reliability,
     "regions": _regions, "claims": _claims, "kinds": _kinds, "worst": _worst,
 }  # fmt: skip
 """Tables below each passage of the prose; a passage without any is left out."""

@@ -25,6 +25,9 @@ QUALITY = 82
 HIT, MISSED, EXTRA = (255, 214, 0), (0, 200, 83), (229, 28, 35)
 """RGB of the overlay."""
 TINT = 0.55
+ROOM, LEAST_WINDOW = 1.3, 0.42
+"""A panel shows this many times what was changed or found, and at least this share of the crop, so
+that small changes can be seen and one still sees where they are."""
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -71,10 +74,24 @@ def row(case: Case, index: int, measurer: Measurer) -> Image:
             truth = truth_in(crop, film)
             mask = found.mask if isinstance(found, Artifact) else np.zeros_like(truth)
             white = np.where(truth[..., None], 255, crop.real // 4).astype(np.uint8)
-            return beside((crop.real, crop.fake, white, overlaid(crop.fake, truth, mask)))
+            panels = (crop.real, crop.fake, white, overlaid(crop.fake, truth, mask))
+            where = window(truth | mask)
+            return beside([panel[where] for panel in panels])
     real, fake = film.reals[index], film.fakes[index]  # no crop: the whole frame is shown
     side = max(real.shape)
     return beside([_square(each, side) for each in (real, fake)])
+
+
+def window(mask: Mask) -> tuple[slice, slice]:
+    """Gives the square part of a crop to show: around a mask, never beyond the crop."""
+    size = len(mask)
+    if not mask.any():
+        return slice(0, size), slice(0, size)
+    spans = [np.flatnonzero(mask.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    widest = max(int(last - first) for first, last in spans)
+    side = min(size, round(max(ROOM * widest, LEAST_WINDOW * size)))
+    firsts = [int(np.clip(span.mean() - side / 2, 0, size - side)) for span in spans]
+    return slice(firsts[0], firsts[0] + side), slice(firsts[1], firsts[1] + side)
 
 
 def overlaid(image: Image, truth: Mask, mask: Mask) -> Image:
@@ -98,9 +115,9 @@ def beside(panels: Sequence[Image]) -> Image:
 
 def numbered(strip: Image, number: int) -> Image:
     """Writes a row's number into its first panel."""
-    for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(strip, str(number), (6, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.65, colour, width,
-                    cv2.LINE_AA)  # fmt: skip
+    strip[:22, : 12 + 11 * len(str(number))] = 0
+    cv2.putText(strip, str(number), (5, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1,
+                cv2.LINE_AA)  # fmt: skip
     return strip
 
 

@@ -208,13 +208,13 @@ def truth(
         pictures = portraits(faces, Path(made), warn) if faces else []
         with _bar() as progress:
             found = run(seed, cases, workers or len(os.sched_getaffinity(0)), pictures, progress)
-            if path:
-                write(found, path)
-            if docs:
+        click.echo("\n".join(lines(found)))
+        if path:
+            write(found, path)
+        if docs:
+            with _bar() as progress:
                 publish(found, docs, pictures, progress)
-    click.echo("\n".join(lines(found)))
-    if docs:
-        click.echo(f"page         {docs / 'truth.md'}")
+            click.echo(f"\npage         {docs / 'truth.md'}")
     return DONE
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from annotators.diff import POLICIES
-from annotators.pipeline import Measurer
 from benchmarks.figures import figures
 from benchmarks.goals import GOALS, limits
 from benchmarks.publish import publish
 from benchmarks.report import FOLDER, PICTURE, page, read
 from benchmarks.scores import FrameScore
-from benchmarks.strips import EXTRA, GAP, HIT, MISSED, PANEL, overlaid, row
-from benchmarks.truth import provenance
-from schemas.manifest import Measure
-from sources.forge import sample_cases
+from benchmarks.strips import EXTRA, GAP, HIT, MISSED, PANEL, overlaid, window
+from benchmarks.truth import CASES, provenance
+from flows.cli import DONE, facext
+from sources.forge import Case
+from sources.forge.still import default_pictures
 
 
 @pytest.fixture
@@ -60,14 +60,21 @@ def test_verdicts_follow_the_figures(found):
 
 
 def test_goals_out_of_reach_are_told_from_the_figures(found):
-    assert not [note for note in limits(found) if "cannot be reached" in note]
+    assert not [note for note in limits(found) if "three times" in note]  # they are met
+    found["top_fraction_ratio"]["c23"]["value"] = 2.0
     assert "c23: three times the top 5 % asks for an IoU of 3 x 0.20 = 0.60." in limits(found)
     found["mask_iou"]["top_fraction"]["c23"]["value"] = 0.4
     (note,) = [note for note in limits(found) if "cannot be reached" in note]
     assert note.startswith("c23: ")
     assert "3 x 0.40 = 1.20" in note
+
+
+def test_goals_above_the_oracle_are_told(found):
     found["oracle_iou"]["c0"]["value"] = 0.7
-    assert [note for note in limits(found) if "c0: the best single cut" in note]
+    assert not [note for note in limits(found) if "best single cut" in note]
+    found["mask_iou"]["calibrated"]["c0"]["value"] = 0.6
+    (note,) = [note for note in limits(found) if "best single cut" in note]
+    assert note.startswith("c0: ")
 
 
 def test_no_false_mask_of_few_clips_proves_little(found):
@@ -78,6 +85,7 @@ def test_no_false_mask_of_few_clips_proves_little(found):
 
 
 def test_recall_is_bounded_by_rejected_frames(found):
+    found["claim_recall"]["c23"] = {"value": 0.5, "low": 0.4, "high": 0.6}
     assert not [note for note in limits(found) if "claim recall" in note]
     found["claims_by_kind"]["lightness"] |= {"stated": 5, "missed": 1, "rejected": 4}
     (note,) = [note for note in limits(found) if "claim recall" in note]
@@ -109,16 +117,44 @@ def test_the_overlay_has_three_colours():
         np.testing.assert_allclose(seen[place], 0.55 * np.array(colour), atol=1)
 
 
-def test_a_run_is_published_with_its_picture(found, tmp_path):
-    case = sample_cases(2, 10)[0]
-    found |= {"cases": 10, "worst": [{**found["worst"][0], "case": case.name, "frame": 4}]}
+def test_a_window_holds_the_mask_and_stays_in_the_crop():
+    mask = np.zeros((100, 100), np.bool_)
+    mask[2:6, 90:95] = True
+    assert window(mask) == (slice(0, 42), slice(58, 100))
+    mask[10:90, 20:30] = True
+    rows, columns = window(mask)
+    assert mask[rows, columns].sum() == mask.sum()
+    assert window(np.zeros_like(mask)) == (slice(0, 100), slice(0, 100))
+
+
+def test_a_run_is_published_with_its_picture(found, tmp_path, monkeypatch):
+    hopper, astronaut = default_pictures()
+    case = Case("c0", hopper, astronaut, "plain", (("paint_lips_blue", 1.0),), "", "stable", None,
+                "c0", 5, frames=3)  # fmt: skip
+    monkeypatch.setattr("benchmarks.publish.sample_cases", lambda *_: [case])
+    found["worst"] = [{**found["worst"][0], "case": case.name, "frame": 1}]
     publish(found, tmp_path)
     assert (tmp_path / "truth.md").read_text() == page(found)
     assert read(tmp_path) == found
-    picture = (tmp_path / PICTURE).read_bytes()
-    publish(found, tmp_path)
-    assert (tmp_path / PICTURE).read_bytes() == picture
-    strip = row(case, 4, Measurer(Measure()))
-    left, right = strip[:PANEL, :PANEL].astype(int), strip[:PANEL, PANEL + GAP :][:, :PANEL]
-    assert 0 < np.abs(left - right).mean() < 10  # the fake is the real face, a little changed
-    assert Path(tmp_path / PICTURE).stat().st_size < 60_000
+    strip = cv2.imread(str(tmp_path / PICTURE))[..., ::-1].astype(int)
+    assert strip.shape == (PANEL + GAP, 4 * (PANEL + GAP), 3)
+    real, fake, truth, mask = (strip[30:PANEL, k * (PANEL + GAP) :][:, :PANEL] for k in range(4))
+    lips = (truth > 250).all(axis=2)
+    assert 0.02 < lips.mean() < 0.5
+    assert np.abs(real - fake)[lips].mean() > 15
+    assert np.abs(real - fake)[~lips].mean() < 3
+    assert (mask[lips][:, 0] > mask[lips][:, 2] + 60).mean() > 0.8  # yellow: it was found
+
+
+def test_the_command_writes_the_page_where_it_is_asked_to(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("benchmarks.truth.run", lambda *given: asked.append(given) or {})
+    monkeypatch.setattr("benchmarks.tables.lines", lambda found: [])
+    monkeypatch.setattr("benchmarks.publish.publish", lambda _, folder, *__: asked.append(folder))
+    for options, folder in (((), None), (("--docs",), Path("docs")),
+                            (("--docs", str(tmp_path)), tmp_path)):  # fmt: skip
+        asked.clear()
+        arguments = ["bench", "truth", *options, "--workers", "3"]
+        assert facext.main(arguments, standalone_mode=False) == DONE
+        assert asked[0][:4] == (2, CASES, 3, [])
+        assert asked[1:] == ([folder] if folder else [])
