@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,16 @@ from typing import Any
 import numpy as np
 
 from annotators.diff import POLICIES
-from benchmarks.scores import FALSE, LEVELS, FrameScore, Judged, Sort
+from benchmarks.breakdown import causes, iou_by, rejects
+from benchmarks.intervals import Figure, Ratio, Scores, median, ratio
+from benchmarks.scores import FALSE, LEVELS, Counts, FrameScore, Judged, Sort
+from benchmarks.worst import worst
 from schemas.records import EvidenceKind
 
-RESAMPLES = 1000
 SHOWN = "c23"
 """Level of the figures by kind: the one that most of the field trains on."""
 BINS = (0.0, 0.5, 0.8, 0.95, 0.99, 1.0)
 """Edges of the reliability table's bins; most confidences are near 1."""
-
-Figure = dict[str, float]
-Scores = Sequence[FrameScore]
-Ratio = Callable[[FrameScore], tuple[float, float]]
-"""What a frame adds above and below the line of a ratio of sums."""
 
 
 def figures(scores: Scores) -> dict[str, Any]:
@@ -37,13 +34,52 @@ def figures(scores: Scores) -> dict[str, Any]:
     unforged = {c: [s for s in each if not s.forged] for c, each in every.items()}
     return {
         "frames": len(scores),
+        "counts": {c: _counts(each) for c, each in every.items()},
         "mask_iou": {policy: _levels(forged, _mean_iou(policy)) for policy in POLICIES},
+        "oracle_iou": _levels(forged, lambda s: (s.oracle, 1.0)),
         "oracle_ratio": _levels(forged, lambda s: (s.found["calibrated"], s.oracle)),
+        "top_fraction_ratio": _levels(
+            forged, lambda s: (s.found["calibrated"], s.found["top_fraction"])
+        ),
         "false_mask_rate": {policy: _levels(unforged, _mean_iou(policy)) for policy in POLICIES},
-        "region_f1": {name: _levels(forged, _f1(name)) for name in LEVELS},
+        **_region_figures(forged),
         **_claim_figures(scores, every),
         "reliability": reliability(scores),
+        "mask_iou_by": iou_by(scores),
+        "causes": causes(scores),
+        "rejects": rejects(scores),
+        "worst": worst(scores),
     }
+
+
+def _counts(scores: Scores) -> dict[str, int]:
+    """Counts the cases and frames of a level."""
+    found = {}
+    for name, forged in (("forged", True), ("unforged", False)):
+        chosen = [score for score in scores if score.forged is forged]
+        found[f"{name}_frames"] = len(chosen)
+        found[f"{name}_cases"] = len({score.case for score in chosen})
+    return found
+
+
+def _region_figures(forged: dict[str, list[FrameScore]]) -> dict[str, Any]:
+    """Gives F1, precision and recall of the regions, against the changed and the aimed ones."""
+    parts: dict[str, Callable[[Counts], tuple[float, float]]] = {
+        "f1": lambda c: (2.0 * c[0], 2.0 * c[0] + c[1] + c[2]),
+        "precision": lambda c: (c[0], c[0] + c[1]),
+        "recall": lambda c: (c[0], c[0] + c[2]),
+    }
+    return {
+        f"region_{name}{ending}": {
+            level: _levels(forged, _of_regions(part, level, field)) for level in LEVELS
+        }
+        for field, ending in (("regions", ""), ("aimed", "_aimed"))
+        for name, part in parts.items()
+    }
+
+
+def _of_regions(part: Callable[[Counts], tuple[float, float]], level: str, field: str) -> Ratio:
+    return lambda score: part(getattr(score, field).get(level, (0, 0, 0)))
 
 
 def _claim_figures(scores: Scores, every: dict[str, list[FrameScore]]) -> dict[str, Any]:
@@ -71,14 +107,6 @@ def _levels(by_level: dict[str, list[FrameScore]], parts: Ratio) -> dict[str, Fi
 
 def _mean_iou(policy: str) -> Ratio:
     return lambda score: (score.found[policy], 1.0)
-
-
-def _f1(name: str) -> Ratio:
-    def f1(score: FrameScore) -> tuple[float, float]:
-        hit, extra, missed = score.regions.get(name, (0, 0, 0))
-        return 2.0 * hit, 2.0 * hit + extra + missed
-
-    return f1
 
 
 def _outcomes(
@@ -132,53 +160,6 @@ def by_kind(scores: Scores) -> dict[str, Any]:
 
 def _tells_effect(one: Judged, kind: str) -> bool:
     return one.sort == "published" and one.outcome == "right" and one.kind == kind
-
-
-def _by_case(scores: Iterable[FrameScore]) -> list[list[FrameScore]]:
-    cases: dict[str, list[FrameScore]] = defaultdict(list)
-    for score in scores:
-        cases[score.case].append(score)
-    return list(cases.values())
-
-
-def _draws(cases: int) -> Any:
-    """Draws whole cases with replacement: `(RESAMPLES, cases)` numbers of cases."""
-    return np.random.default_rng(0).integers(0, cases, (RESAMPLES, cases))
-
-
-def ratio(scores: Scores, parts: Ratio) -> Figure:
-    """Gives a ratio of sums with its 95 % interval; whole cases are resampled.
-
-    Returns:
-        `{value, low, high}`; empty where there is nothing below the line.
-    """
-    sums = np.array([np.sum([parts(s) for s in case], axis=0) for case in _by_case(scores)])
-    if not len(sums) or sums[:, 1].sum() <= 0:
-        return {}
-    above, below = sums[_draws(len(sums))].sum(axis=1).T
-    drawn = above[below > 0] / below[below > 0]
-    return _figure(float(sums[:, 0].sum() / sums[:, 1].sum()), drawn)
-
-
-def median(scores: Scores, chosen: Callable[[Judged], bool]) -> Figure:
-    """Gives the median relative error of some stated effects with its interval."""
-    cases = [
-        [one.error for score in case for one in score.judged if chosen(one)]
-        for case in _by_case(scores)
-    ]
-    values = [np.array([v for v in case if not np.isnan(v)]) for case in cases]
-    if not sum(map(len, values)):
-        return {}
-    drawn = [np.concatenate([values[k] for k in row]) for row in _draws(len(values))]
-    medians = np.array([np.median(each) for each in drawn if len(each)])
-    return _figure(float(np.median(np.concatenate(values))), medians)
-
-
-def _figure(value: float, drawn: Any) -> Figure:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return {
-        "value": round(value, 4), "low": round(float(low), 4), "high": round(float(high), 4),
-    }  # fmt: skip
 
 
 def reliability(scores: Scores) -> dict[str, Any]:

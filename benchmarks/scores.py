@@ -11,6 +11,8 @@ from annotators.diff import POLICIES
 from fict.tree import Level
 
 LEVELS: dict[str, Level] = {"4": "group4", "parents": "parent", "112": "atomic"}
+Counts = tuple[int, int, int]
+"""True positives, false positives, false negatives."""
 
 Sort = Literal["published", "aim", "true", "direction", "kind", "region"]
 """Why a statement was judged: it was `published`; it is an `aim` of the forge that should be
@@ -62,12 +64,23 @@ class FrameScore:
         found: IoU with the truth by policy; for an unforged frame 1.0 where a mask was found. A
             frame that was rejected before there could be a mask keeps 0.
         oracle: Best IoU of any single cut of this frame's smoothed difference.
-        regions: True positives, false positives and false negatives by level.
+        regions: True positives, false positives and false negatives by level, against what was
+            changed.
         index: Frame index.
         confidence: Confidence of the calibrated mask; None where there is none.
         changed: Share of the calibrated mask that was truly changed.
         judged: Statements and their outcomes.
         rejected: Why there is no row; empty where there is one.
+        aimed: As `regions`, against what the forge aimed at.
+        recall: Share of the truly changed pixels that the calibrated mask holds.
+        marked: Share of the crop that it marks.
+        difference: Mean true difference of the changed pixels, unencoded, CIELAB units; None for an
+            unforged frame and for one without a crop.
+        noise: Median difference to expect of them if nothing were changed, CIELAB units.
+        operations: What was done, with strengths; empty for a control.
+        control: Which control it is; empty for a forgery.
+        occluder: What covers a part of the face; empty where nothing does.
+        profile: How the strength runs over the frames.
     """
 
     case: str
@@ -75,9 +88,25 @@ class FrameScore:
     forged: bool
     found: dict[str, float] = field(default_factory=lambda: dict.fromkeys(POLICIES, 0.0))
     oracle: float = 0.0
-    regions: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    regions: dict[str, Counts] = field(default_factory=dict)
     index: int = 0
     confidence: float | None = None
     changed: float = 0.0
     judged: list[Judged] = field(default_factory=list)
     rejected: str = ""
+    aimed: dict[str, Counts] = field(default_factory=dict)
+    recall: float = 0.0
+    marked: float = 0.0
+    difference: float | None = None
+    noise: float | None = None
+    operations: tuple[tuple[str, float], ...] = ()
+    control: str = ""
+    occluder: str = ""
+    profile: str = "stable"
+
+    @property
+    def visibility(self) -> float:
+        """Gives the true difference over the noise; infinite for a frame without a crop."""
+        if self.difference is None or self.noise is None:
+            return float("inf")
+        return self.difference / max(self.noise, 1e-6)

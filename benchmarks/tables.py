@@ -7,11 +7,15 @@ from typing import Any
 
 WIDTH = 34
 BY_LEVEL = (
-    "oracle_ratio", "claim_precision", "claim_recall", "claims_unknown",
+    "oracle_iou", "oracle_ratio", "top_fraction_ratio",
+    "claim_precision", "claim_recall", "claims_unknown",
     "false_claims_caught_by_level", "false_claims_untestable_by_level",
     "true_claims_refused_by_level", "true_claims_untestable_by_level",
 )  # fmt: skip
-BY_ROW = ("mask_iou", "false_mask_rate", "region_f1", "false_claims_caught_by_sort")
+BY_ROW = (
+    "mask_iou", "false_mask_rate", "region_precision", "region_recall", "region_f1",
+    "region_f1_aimed",
+)  # fmt: skip
 COUNTS = ("right", "wrong", "unknown", "stated", "missed", "rejected")
 
 
@@ -35,10 +39,10 @@ def lines(found: dict[str, Any]) -> list[str]:
 def _by_level(found: dict[str, Any]) -> list[str]:
     levels = list(found["oracle_ratio"])
     told = [_row("", levels)]
-    for name in BY_ROW[:3]:
+    for name in BY_ROW:
         told += [_levels(f"{name} {row}", each, levels) for row, each in found[name].items()]
     told += [_levels(name.removesuffix("_by_level"), found[name], levels) for name in BY_LEVEL]
-    for row, each in found[BY_ROW[3]].items():
+    for row, each in found["false_claims_caught_by_sort"].items():
         told.append(_levels(f"false_claims_caught {row}", each, levels))
     return told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 from collections.abc import Callable
@@ -203,31 +204,47 @@ def bench() -> None:
 @click.option(
     "--json", "path", type=click.Path(path_type=Path), help="Also write the figures here."
 )
-@click.option("--cases", type=click.IntRange(10), default=110, show_default=True, help="Clips.")
+@click.option(
+    "--docs", type=click.Path(file_okay=False, path_type=Path), is_flag=False,
+    flag_value=Path("docs"), metavar="[FOLDER]",
+    help="Also write the page truth.md, its figures and pictures; default folder: docs.",
+)  # fmt: skip
+@click.option("--cases", type=click.IntRange(10), default=165, show_default=True, help="Clips.")
 @click.option("--seed", type=int, default=2, show_default=True, help="Which clips.")
 @click.option(
     "--faces", type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of portraits to use instead of the two packaged ones.",
+    help="Folder of pictures and clips of faces to use instead of the two packaged portraits.",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(0), default=0, help="Default: one per core.")
-def truth(path: Path | None, cases: int, seed: int, faces: Path | None, workers: int) -> int:
+def truth(
+    path: Path | None, docs: Path | None, cases: int, seed: int, faces: Path | None, workers: int
+) -> int:
     """Score masks, regions and claims against forgeries whose truth is known.
 
     Films, forges and encodes faces at c0, c23 and c40 by every operation, at graded strengths,
     with real-vs-real controls, annotates them as any pair, and compares with what was changed.
     """
     import os
+    import tempfile
 
+    from benchmarks.faces import portraits
     from benchmarks.figures import write
+    from benchmarks.publish import publish
     from benchmarks.tables import lines
     from benchmarks.truth import run
 
-    pictures = sorted(each for each in faces.iterdir() if each.is_file()) if faces else ()
-    with _bar() as progress:
-        found = run(seed, cases, workers or len(os.sched_getaffinity(0)), pictures, progress)
-    click.echo("\n".join(lines(found)))
-    if path:
-        write(found, path)
+    with tempfile.TemporaryDirectory() as made:
+        warn = functools.partial(click.echo, err=True)
+        pictures = portraits(faces, Path(made), warn) if faces else []
+        with _bar() as progress:
+            found = run(seed, cases, workers or len(os.sched_getaffinity(0)), pictures, progress)
+        click.echo("\n".join(lines(found)))
+        if path:
+            write(found, path)
+        if docs:
+            with _bar() as progress:
+                publish(found, docs, pictures, progress)
+            click.echo(f"\npage         {docs / 'truth.md'}")
     return DONE
 
 
