@@ -47,7 +47,7 @@ class CropPair:
         timestamp_s: Presentation time in seconds.
         frame_size: Height and width of the video frame.
         real: `(S, S, 3) uint8` RGB.
-        fake: `(S, S, 3) uint8` RGB.
+        fake: `(S, S, 3) uint8` RGB, after the repairs.
         valid: `(S, S) bool`, true where the crop lies inside the frame.
         affine: `(2, 3) float64`, frame to crop pixels of the real side.
         fake_affine: The same of the fake side; equal but where the sides had to be registered.
@@ -55,7 +55,7 @@ class CropPair:
         face_score: Score of the face mesh.
         faces_in_frame: Faces found in the real frame.
         registration_px: Median shift of unchanged corners from real to fake, crop pixels.
-        repairs: What had to be done to lay the fake side on the real one.
+        repairs: What had to be done to make the sides comparable: `registered`, `graded`.
     """
 
     index: int
