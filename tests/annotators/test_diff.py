@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from annotators.diff import POLICIES, Artifact, clean, diff, iou
+from annotators.noise import GRADE_LEFT, difference, expected_noise
 from fict.landmarks import MeshLandmarks
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import DiffSettings, Measure
@@ -121,6 +122,14 @@ def test_of_a_graded_video_without_a_forgery_nothing_is_marked(edited, where, tm
     for found in diff(crops, DiffSettings()):
         assert isinstance(found, Rejected)
         assert found.reason is RejectReason.NO_ARTIFACT
+
+
+def test_what_is_left_of_a_grade_is_expected_as_noise(unforged):
+    plain, graded = (
+        expected_noise(difference(replace(unforged, repairs=repairs))).min()
+        for repairs in ((), ("graded",))
+    )
+    assert graded == pytest.approx(np.hypot(plain, GRADE_LEFT))
 
 
 def test_a_change_without_a_border_is_refused(edited, where):
