@@ -29,6 +29,8 @@ CODED_ALIKE = 0.05
 """CIELAB units: a pixel below this was coded the same on both sides and shows no noise."""
 REPAIRED_PX = 0.15
 """Sides that had to be registered are taken to be this far apart still, in crop pixels."""
+GRADE_LEFT = 0.5
+"""CIELAB units: what is left of a grade that was taken back, in colours rare around the face."""
 EXACT_PX = 0.05
 """A smaller shift is none."""
 CODED_PX = 17
@@ -54,7 +56,7 @@ class Difference:
         inner: `(S, S) bool`, the face.
         face: `(S, S) bool`, the face and what lies close to it.
         valid: `(S, S) bool`, pixels inside the frame.
-        slack: `(S, S) float32`, what the sides' last misregistration makes of the picture's edges.
+        slack: `(S, S) float32`, what is left of a misregistration and of a grade, CIELAB units.
     """
 
     signed: Map
@@ -100,11 +102,13 @@ def difference(crop: CropPair) -> Difference:
 
 
 def slack(crop: CropPair, lightness: Map) -> Map:
-    """Gives the difference that sides make which are not exactly registered: shift x gradient."""
+    """Gives the difference that repairs leave: shift x gradient, and a rest of a grade."""
+    rest = GRADE_LEFT if "graded" in crop.repairs else 0.0
     shift = crop.registration_px + (REPAIRED_PX if "registered" in crop.repairs else 0.0)
     if shift < EXACT_PX:
-        return np.zeros_like(lightness)
-    return np.asarray(shift * cv2.dilate(gradient(lightness), np.ones((3, 3), np.uint8)))
+        return np.full_like(lightness, rest)
+    edges = shift * cv2.dilate(gradient(lightness), np.ones((3, 3), np.uint8))
+    return np.asarray(np.hypot(edges, np.float32(rest)))
 
 
 def gradient(lightness: Map) -> Map:

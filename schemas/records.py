@@ -198,11 +198,12 @@ class MeasuredFrame(Record):
         description="Shift left between the sides where nothing changed, in crop pixels."
     )
     repairs: tuple[str, ...] = Field(
-        description="What was done to lay the fake side on the real one: `shifted in time`, "
-        "`mirrored`, `registered`; mostly none."
+        description="What was done to make the sides comparable: `shifted in time`, `mirrored`, "
+        "`registered` (the fake side was moved), `graded` (a colour grade of the whole fake side was "
+        "taken back); mostly none."
     )
     real: Picture = Field(description="Face crop of the real side.")
-    fake: Picture = Field(description="Face crop of the fake side.")
+    fake: Picture = Field(description="Face crop of the fake side, after the `repairs`.")
     label_map: Picture = Field(description="FICT node of each crop pixel, as an 8-bit grey PNG.")
     artifact: ArtifactMask = Field(description="What the forgery changed.")
     regions: tuple[Region, ...] = Field(description="Concepts touched, largest gain first.")

@@ -8,7 +8,7 @@ Source: ours; neighbours crop each side by its own detection, which shifts the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fict.landmarks import Face, LandmarkBackend
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import Measure
+from sources.grading import ungraded
 from sources.pairs import MIRRORED, FramePair
 from sources.registration import Registration, register
 
@@ -46,7 +47,7 @@ class CropPair:
         timestamp_s: Presentation time in seconds.
         frame_size: Height and width of the video frame.
         real: `(S, S, 3) uint8` RGB.
-        fake: `(S, S, 3) uint8` RGB.
+        fake: `(S, S, 3) uint8` RGB, after the repairs.
         valid: `(S, S) bool`, true where the crop lies inside the frame.
         affine: `(2, 3) float64`, frame to crop pixels of the real side.
         fake_affine: The same of the fake video's own pixels; equal but where the sides had to be
@@ -55,7 +56,8 @@ class CropPair:
         face_score: Score of the face mesh.
         faces_in_frame: Faces found in the real frame.
         registration_px: Median shift of unchanged corners from real to fake, crop pixels.
-        repairs: What had to be done to lay the fake side on the real one.
+        repairs: What had to be done to make the sides comparable: those of the frame pair,
+            `registered`, `graded`.
         frame_offset: Index in the real video less index in the fake one.
     """
 
@@ -231,15 +233,25 @@ def _lay(frame: FramePair, real: Image, landmarks: Points, affine: NDArray[np.fl
     size = real.shape[0]
     around = _inside(frame.real, affine, size)
     cv2.fillConvexPoly(around.view(np.uint8), hull(landmarks), 0)
-    fake = warp(frame.fake, affine, size)
-    found = register(real, fake, around)
-    plain = _Laid(fake, affine, found.shift_px)
+    plain = _graded(_Laid(warp(frame.fake, affine, size), affine, 0.0), real, around)
+    found = register(real, plain.image, around)
+    plain = replace(plain, shift_px=found.shift_px)
     if found.shift_px <= ALIGNED_PX or not is_repairable(found):
         return plain
     other = compose(cv2.invertAffineTransform(found.affine), affine)
-    moved = warp(frame.fake, other, size)
-    shift = register(real, moved, around).shift_px
-    return _Laid(moved, other, shift, ("registered",)) if shift < found.shift_px else plain
+    moved = _Laid(warp(frame.fake, other, size), other, 0.0, ("registered",))
+    moved = _graded(moved, real, around)
+    shift = register(real, moved.image, around).shift_px
+    return replace(moved, shift_px=shift) if shift < found.shift_px else plain
+
+
+def _graded(laid: _Laid, real: Image, around: NDArray[np.bool_]) -> _Laid:
+    """Takes a colour grade of the whole fake side back, where there is one.
+
+    Before the registration, too: corners are followed by their lightness.
+    """
+    image = ungraded(real, laid.image, around)
+    return laid if image is None else replace(laid, image=image, repairs=(*laid.repairs, "graded"))
 
 
 def _inside(frame: Image, affine: NDArray[np.float64], size: int) -> NDArray[np.bool_]:

@@ -8,8 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from annotators.diff import POLICIES, Artifact, clean, diff, iou
+from annotators.noise import GRADE_LEFT, difference, expected_noise
+from fict.landmarks import MeshLandmarks
 from schemas.errors import Rejected, RejectReason
-from schemas.manifest import DiffSettings
+from schemas.manifest import DiffSettings, Measure
+from sources.crop import crop_clip
+from sources.pairs import FramePair
+from sources.video import CRF, read_frames, write_video
 
 
 def redder(image):
@@ -70,6 +75,61 @@ def test_every_policy_finds_a_gross_change(edited, where, policy):
     assert isinstance(found, Artifact)
     assert found.policy == policy
     assert iou(found.mask, truth) > 0.6
+
+
+def test_a_mask_that_runs_over_the_surroundings_is_refused(edited, where):
+    beside = np.zeros_like(where("face"))
+    beside[:, beside.shape[1] // 2 :] = True
+    pair = edited(beside, lambda image: image * 0.7, 1.0)
+    found = only(diff([pair], DiffSettings(low=0.5, high=1.0, mass=0.0)))
+    assert isinstance(found, Rejected)
+    assert found.reason is RejectReason.EVERYTHING_CHANGED
+
+
+def filmed(sides, change, folder):
+    """Gives the crops of sides that were encoded as real video, the fake ones after a change."""
+    frames = []
+    for clip in ([side.real for side in sides], [change(side.fake) for side in sides]):
+        write_video(folder / "clip.mp4", clip, 25, CRF["c23"])
+        frames.append([one.image for one in read_frames(folder / "clip.mp4", range(len(sides)))])
+    pairs = [FramePair(k, k / 25, *both) for k, both in enumerate(zip(*frames, strict=True))]
+    crops, rejected = crop_clip(pairs, MeshLandmarks(), Measure())
+    assert not rejected
+    return crops
+
+
+def darker(image):
+    return cv2.convertScaleAbs(image, alpha=0.85, beta=8)
+
+
+def test_of_a_graded_video_only_the_forgery_is_marked(edited, where, tmp_path):
+    truth = changed(edited(where("lips"), redder, 0)).astype(np.uint8)
+    agreement = []
+    for change, repairs in ((np.copy, ()), (darker, ("graded",))):
+        crop = filmed([edited(where("lips"), redder, 1.0)] * 3, change, tmp_path)[1]
+        assert crop.repairs == repairs
+        found = only(diff([crop], DiffSettings()))
+        assert isinstance(found, Artifact)
+        agreement.append(iou(found.mask, cv2.warpAffine(truth, crop.affine, truth.shape) > 0))
+    plain, graded = agreement
+    assert graded > max(0.6, plain - 0.08)
+
+
+def test_of_a_graded_video_without_a_forgery_nothing_is_marked(edited, where, tmp_path):
+    sides = [edited(np.zeros_like(where("lips")), redder, 1.0)] * 3
+    crops = filmed(sides, darker, tmp_path)
+    assert all(crop.repairs == ("graded",) for crop in crops)
+    for found in diff(crops, DiffSettings()):
+        assert isinstance(found, Rejected)
+        assert found.reason is RejectReason.NO_ARTIFACT
+
+
+def test_what_is_left_of_a_grade_is_expected_as_noise(unforged):
+    plain, graded = (
+        expected_noise(difference(replace(unforged, repairs=repairs))).min()
+        for repairs in ((), ("graded",))
+    )
+    assert graded == pytest.approx(np.hypot(plain, GRADE_LEFT))
 
 
 def test_a_change_without_a_border_is_refused(edited, where):
