@@ -199,8 +199,8 @@ class MeasuredFrame(Record):
     )
     repairs: tuple[str, ...] = Field(
         description="What was done to make the sides comparable: `shifted in time`, `mirrored`, "
-        "`registered` (the fake side was moved), `graded` (a colour grade of the whole fake side was "
-        "taken back); mostly none."
+        "`registered` (the fake side was moved), `graded` (a colour grade of the whole fake side "
+        "was taken back); mostly none."
     )
     real: Picture = Field(description="Face crop of the real side.")
     fake: Picture = Field(description="Face crop of the fake side, after the `repairs`.")
