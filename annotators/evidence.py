@@ -120,12 +120,14 @@ class Gauge:
         self.changed = changed
         self.real, self.fake = to_lab(crop.real), to_lab(crop.fake)
         self.signed = self.fake - self.real
-        self.motion = Motion(self.real, self.fake)
         self._spreads: dict[tuple[Probe, int], float] = {}
         side = max(3, round(0.03 * crop.real.shape[0]) | 1)
         self.unchanged = crop.valid & ~np.asarray(
             cv2.dilate(changed.astype(np.uint8), np.ones((side, side), np.uint8)), dtype=np.bool_
         )
+        still = np.abs(self.signed[self.unchanged])
+        noise = float(still.sum(dtype=np.float64) / max(len(still), 1))
+        self.motion = Motion(self.real, self.fake, noise)
 
     def change(self, probe: Probe, where: Mask, moved: bool) -> float:
         """Gives the signed change of a region, in the probe's unit.

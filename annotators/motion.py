@@ -22,7 +22,9 @@ EXPLAINS = 0.6
 
 STILL_PX = 0.5
 """Pixels that moved less than this, in crop pixels, count as unmoved."""
-GROWTH_EXPLAINS = 0.3
+MOST_NOISE = 0.6
+"""Share of a difference that is taken for noise at most."""
+GROWTH_EXPLAINS = 0.15
 """Least share of the pixels' movement against each other that a growth must explain."""
 STRUCTURE_PX = 4.0
 """Structure that is compared in place is finer than this, in crop pixels."""
@@ -53,10 +55,11 @@ class Motion:
     Args:
         real: `(S, S, 3) float32` CIELAB of the real side.
         fake: The same of the fake side.
+        noise: Mean difference of unchanged pixels, summed over the channels, CIELAB units.
     """
 
-    def __init__(self, real: Map, fake: Map) -> None:
-        self.real, self.fake = real, fake
+    def __init__(self, real: Map, fake: Map, noise: float = 0.0) -> None:
+        self.real, self.fake, self.noise = real, fake, noise
 
     @functools.cached_property
     def flow(self) -> Map:
@@ -80,14 +83,21 @@ class Motion:
         return before, np.abs(self.undone).sum(axis=2)
 
     def explains(self, where: Mask) -> bool:
-        """Tells whether the change of some pixels is a movement."""
-        before, after = (float(each[where].sum(dtype=np.float64)) for each in self._lengths)
-        return before > 0 and after < EXPLAINS * before
+        """Tells whether the change of some pixels, beyond the noise, is a movement."""
+        before, after = (float(each[where].mean(dtype=np.float64)) for each in self._lengths)
+        noise = min(self.noise, MOST_NOISE * before)
+        return before > 0 and after - noise < EXPLAINS * (before - noise)
 
     def is_still(self, where: Mask) -> bool:
-        """Tells whether some pixels stayed where they were."""
+        """Tells whether some pixels stayed where they were.
+
+        The flow alone does not tell: it takes a change of colour on bare skin for a movement.
+        """
+        found = self.drift(where)
+        if found is not None and float(np.hypot(*found.shift)) < STILL_PX:
+            return True
         ways = self.flow[where]
-        return not ways.size or float(np.median(np.hypot(ways[:, 0], ways[:, 1]))) < STILL_PX
+        return float(np.median(np.hypot(ways[:, 0], ways[:, 1]))) < STILL_PX
 
     def growth(self, where: Mask) -> float:
         """Gives the relative growth of a region: the scale that fits its movement best.

@@ -23,6 +23,9 @@ from schemas import rle
 from schemas.manifest import EvidenceSettings
 from schemas.records import Claim, Evidence, MeasuredFrame, Verdict
 
+SHORT = 0.6
+"""A change that falls short by this share of the least reported one is not there, however many
+spreads that are, as long as one spread is below the least."""
 UNTOUCHED = 0.05
 """A region of which less than this share changed did not change: a mask's edge reaches into it."""
 
@@ -102,7 +105,10 @@ class _Check:
             return ("supported" if agrees else "contradicted"), found
         least = float(getattr(self.settings, measured.kind.value))
         claimed = measured.effect if agrees else -measured.effect
-        if claimed + self.settings.refuting * measured.spread < least:
+        margin = self.settings.refuting * measured.spread
+        if measured.spread < least:
+            margin = min(margin, SHORT * least)
+        if claimed + margin < least:
             return "contradicted", f"{found}; a change of {least:g} would have been seen"
         return "untestable", f"{found}; too close to chance"
 
