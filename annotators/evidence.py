@@ -121,6 +121,7 @@ class Gauge:
         self.real, self.fake = to_lab(crop.real), to_lab(crop.fake)
         self.signed = self.fake - self.real
         self._spreads: dict[tuple[Probe, int], float] = {}
+        self._warps: dict[int, bool] = {}
         side = max(3, round(0.03 * crop.real.shape[0]) | 1)
         self.unchanged = crop.valid & ~np.asarray(
             cv2.dilate(changed.astype(np.uint8), np.ones((side, side), np.uint8)), dtype=np.bool_
@@ -149,7 +150,7 @@ class Gauge:
             return _mean(self._maps[CHANGE], where)
         if moved and probe in COLOUR_CHANNEL:
             return _mean(self.motion.undone[..., COLOUR_CHANNEL[probe]], where)
-        if moved or (self._is_warp and not self.motion.is_still(where)):
+        if moved or (self._in_warp(where) and not self.motion.is_still(where)):
             return float("nan")
         if probe is SEAM:
             return self._seam(where)
@@ -157,10 +158,19 @@ class Gauge:
             return float(np.median(self._maps[probe][where]))
         return _mean(self._maps[probe], where)
 
+    def _in_warp(self, where: Mask) -> bool:
+        """Tells whether a region lies in an area that moved; what moved covers and uncovers."""
+        inside = np.bincount(self._areas[where], minlength=2)
+        inside[0] = 0
+        area = int(inside.argmax())
+        if area not in self._warps:
+            self._warps[area] = self.motion.explains(self._areas == area)
+        return self._warps[area]
+
     @functools.cached_property
-    def _is_warp(self) -> bool:
-        """True where the forgery as a whole is a movement; what moved is covered or uncovered."""
-        return self.motion.explains(self.changed)
+    def _areas(self) -> NDArray[np.int32]:
+        """`(S, S)` number of the connected area of the change that a pixel lies in, from 1."""
+        return np.asarray(cv2.connectedComponents(self.changed.astype(np.uint8))[1])
 
     def _movement(self, probe: Probe, where: Mask) -> float:
         return self.motion.growth(where) if probe is SIZE else _mean(self._maps[probe], where)

@@ -12,7 +12,7 @@ import numpy as np
 from annotators.evidence import CHANGE, PROBES, Probe
 from annotators.explain import Statement
 from annotators.verify import verify
-from benchmarks.facts import Facts
+from benchmarks.facts import FALSE_SHARE, Facts
 from benchmarks.scores import FALSE, Judged, Sort
 from benchmarks.stated import Stated
 from fict.tree import Tree
@@ -78,12 +78,17 @@ def aims_told(
 def true_statements(facts: Facts, row: MeasuredFrame) -> dict[Stated, str]:
     """Gives what is true of the located regions, and why: `aim`, `value`, or `faint aim`.
 
-    An aim is faint where the true change is known to be less than the least reported one.
+    An aim is faint where the true change is known to be less than the least reported one. What was
+    aimed at a part is told of the whole only where it is not surely false there: of two eyebrows,
+    one sharpened, both may have become softer.
     """
     true: dict[Stated, str] = {}
     for region in row.regions:
         for aim in facts.aims_of(region.category_id):
-            faint = facts.towards(aim) < facts.least(aim)
+            value = facts.towards(aim)
+            if value < FALSE_SHARE * facts.least(aim) and not facts.is_own(aim):
+                continue
+            faint = value < facts.least(aim)
             true[aim] = "faint aim" if faint else "aim"
         for probe in PROBES:
             value = facts.value(region.category_id, probe)

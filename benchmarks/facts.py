@@ -130,6 +130,15 @@ class Facts:
             if self.tree.related(aim.concept, concept)
         ]
 
+    def is_own(self, said: Stated) -> bool:
+        """Tells whether the forge aimed at this concept itself, or at one that holds it."""
+        node = self.tree.by_id[said.concept]
+        own = {node.id, *(above.id for above in self.tree.ancestors_of(node))}
+        return any(
+            aim.concept in own and (aim.kind, aim.direction) == (said.kind, said.direction)
+            for aim in self.aims
+        )
+
     def outcome(self, said: Stated) -> tuple[str, str]:
         """Judges a claim: `right`, `wrong` or `unknown`, and what says so."""
         aims = self.aims_of(said.concept)
