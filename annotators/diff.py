@@ -248,10 +248,10 @@ def decide(units: Units, settings: DiffSettings) -> Score:
 def _clusters(units: Units, settings: DiffSettings, factor: float) -> tuple[Mask, float]:
     """Cuts into clusters and keeps those on the face that no cluster away from it comes near.
 
-    A cluster is on the face where most of it is. Its mass is what its pixels exceed the cut by,
-    summed. The heaviest cluster that lies
-    wholly away from the face shows what noise alone can do in this frame (as cluster-mass tests
-    do); its mass over that of a kept cluster is what noise may explain of it.
+    A cluster is on the face where most of it is; one that starts there and has no end is kept, too,
+    for `diff` to refuse. Its mass is what its pixels exceed the cut by, summed. The heaviest
+    cluster that lies wholly away from the face shows what noise alone can do in this frame (as
+    cluster-mass tests do); its mass over that of a kept cluster is what noise may explain of it.
 
     Returns:
         The kept clusters `(S, S) bool`, and the share that noise may explain of them.
@@ -263,10 +263,17 @@ def _clusters(units: Units, settings: DiffSettings, factor: float) -> tuple[Mask
     mass = np.bincount(flat, np.maximum(size - low, 0).ravel(), count)
     peak = np.zeros(count, np.float32)
     np.maximum.at(peak, flat[above.ravel()], size[above])
-    area, inside = np.bincount(flat, minlength=count), np.bincount(flat, units.inner.ravel(), count)
-    away = np.bincount(flat, units.face.ravel(), count) == 0
-    noise = mass[1:][away[1:]].max(initial=0.0)
-    keep = (2 * inside > area) & (peak > factor * settings.high) & (mass > settings.mass * noise)
+    area, inside, around = (
+        np.bincount(flat, where.ravel(), count)
+        for where in (np.ones_like(units.face), units.inner, ~units.face)
+    )
+    noise = mass[1:][around[1:] == area[1:]].max(initial=0.0)
+    endless = (inside > 0) & (around > MOST_AROUND * np.count_nonzero(~units.face))
+    keep = (
+        ((2 * inside > area) | endless)
+        & (peak > factor * settings.high)
+        & (mass > settings.mass * noise)
+    )
     keep[0] = False
     chance = np.average(noise / mass[keep], weights=mass[keep]) if keep.any() else 1.0
     return np.asarray(keep[labels]), float(chance)

@@ -24,6 +24,8 @@ STILL_PX = 0.5
 """Pixels that moved less than this, in crop pixels, count as unmoved."""
 MOST_NOISE = 0.6
 """Share of a difference that is taken for noise at most."""
+LEAST_APART = 0.1
+"""Pixels that move against each other by less, in crop pixels, did not: there is no growth."""
 GROWTH_EXPLAINS = 0.15
 """Least share of the pixels' movement against each other that a growth must explain."""
 STRUCTURE_PX = 4.0
@@ -121,6 +123,8 @@ class Motion:
             spread += away * away
             motion += apart * apart
         growth = float(outward.sum() / max(spread.sum(), 1e-6))
+        if motion.mean() < LEAST_APART**2:
+            return growth
         explained = growth * growth * spread.sum() / max(motion.sum(), 1e-6)
         return growth if explained >= GROWTH_EXPLAINS else float("nan")
 

@@ -17,7 +17,6 @@ from schemas.records import (
     MeasuredFrame,
     Picture,
     Region,
-    Segmentation,
 )
 
 SETTINGS = EvidenceSettings()
@@ -41,7 +40,7 @@ def frame(evidence):
     mask = np.zeros((64, 64), bool)
     mask[:, :32] = True
     picture = Picture(bytes=cv2.imencode(".png", labels)[1].tobytes(), path="")
-    part = Segmentation.model_construct(**rle.encode(mask).model_dump())
+    part = rle.encode(mask)
     return MeasuredFrame.model_construct(
         evidence=tuple(evidence),
         regions=(Region.model_construct(category_id=CHANGED),),

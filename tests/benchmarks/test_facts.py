@@ -61,7 +61,7 @@ def test_a_lighter_forehead_is_that_and_nothing_else(facts, unforged, where, tre
 
 
 def test_claims_are_judged_by_half_of_the_least_reported(facts, unforged, where, said):
-    for by, outcome, false in ((6, "right", False), (1.3, "right", False), (0.75, "wrong", False)):
+    for by, outcome, false in ((6, "right", False), (0.8, "right", False), (0.4, "wrong", False)):
         truth = facts(lighter(unforged.real, by), where("forehead"))
         assert truth.outcome(said("forehead", Kind.LIGHTNESS, "lighter")) == (outcome, "value")
         assert truth.is_false(said("forehead", Kind.LIGHTNESS, "lighter")) is false
