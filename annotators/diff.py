@@ -26,6 +26,7 @@ from annotators.noise import (
     expected_noise,
     noise_level,
 )
+from schemas.calibration import load_calibration
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import DiffSettings
 from sources.crop import CropPair
@@ -59,7 +60,7 @@ class Artifact:
         policy: Name of the diff policy.
         threshold: The cut, in the policy's unit.
         noise_floor: Median difference where the codec left one around the face, CIELAB units.
-        confidence: 0..1, share of the mask that the noise does not explain.
+        confidence: 0..1, share of the mask that was truly changed, as fitted on known truth.
         stability: 0..1, mean IoU with the masks at `PROBES` times the cut.
     """
 
@@ -134,7 +135,7 @@ def _conclude(
         policy=settings.policy,
         threshold=score.threshold,
         noise_floor=noise,
-        confidence=1 - _chance(score, mask, frame.reference),
+        confidence=_confidence(score, mask, frame.reference),
         stability=float(np.mean([iou(mask, probe) for probe in probes])),
     )
 
@@ -149,12 +150,12 @@ def _has_no_border(score: Score, mask: Mask, reference: Mask) -> bool:
     return float(mask[reference].mean()) > MOST_AROUND
 
 
-def _chance(score: Score, mask: Mask, reference: Mask) -> float:
-    """Gives the share of the mask that noise alone may explain."""
+def _confidence(score: Score, mask: Mask, reference: Mask) -> float:
+    """Gives the share of the mask that was truly changed, as far as can be told."""
     if score.chance is not None:
-        return score.chance
+        return load_calibration().confidence_of(1 - score.chance)
     marked = float(score.cut(1.0)[reference].mean()) if reference.any() else 0.0
-    return min(1.0, marked * mask.size / max(int(np.count_nonzero(mask)), 1))
+    return 1 - min(1.0, marked * mask.size / max(int(np.count_nonzero(mask)), 1))
 
 
 def clean(mask: Mask, least: float) -> Mask:

@@ -24,10 +24,6 @@ FLAT = 2.0
 """Levels per pixel: where a picture changes faster, detail would be taken for noise."""
 CLIPPED = (15.0, 240.0)
 """Darker and lighter pixels lose their noise."""
-CLEAR = 0.2
-"""A departure below minus this makes swapped sides likely, in videos compressed without loss. Of
-176 forged clips of the forge at c0, none came below -0.14, and 37 % of swapped ones would be
-noticed; at c23 right pairs, too, come below it."""
 LEAST_PIXELS = 300
 """Fewer flat pixels, inside or outside, over all frames say nothing."""
 KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6

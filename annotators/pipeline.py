@@ -19,6 +19,7 @@ from annotators.diff import Artifact, diff
 from annotators.evidence import Gauge, measure
 from annotators.explain import Explainer, NoAnswer, Said, compose, explain_by_evidence
 from annotators.localise import Located, localise
+from annotators.origin import noise_departure
 from annotators.questions import ask
 from annotators.verify import read_labels, verify
 from fict.labelmap import PARSERS, Parser
@@ -45,6 +46,8 @@ CONTROL = "none"
 """Class of a method that forges nothing."""
 LEAST_FACE_SCORE = 0.0
 """Below this a mesh is no face at all; between it and the manifest's gate it is a poor one."""
+LOSSLESS = "c0"
+"""Compression level at which the noise of the sensor is still there."""
 Labels = NDArray[np.uint8]
 T = TypeVar("T")
 
@@ -119,7 +122,10 @@ class Measurer:
             return [], [reject(job.pair, None, "measure", rejection)]
         rejected = dict(clip.rejected)
         rows: list[MeasuredFrame] = []
-        for crop, artifact in clip.chosen(diff(clip.crops, self.settings.diff)):
+        artifacts = diff(clip.crops, self.settings.diff)
+        if (swapped := self._swapped(job.pair, clip.crops, artifacts)) is not None:
+            return [], [reject(job.pair, None, "measure", swapped)]
+        for crop, artifact in clip.chosen(artifacts):
             try:
                 rows.append(self.measure_frame(job, crop, artifact))
             except Rejected as rejection:
@@ -140,6 +146,26 @@ class Measurer:
         crops, rejected = crop_clip(frames, self.finder, self.settings)
         reasons = {index: why for index, why in rejected.items() if index in chosen}
         return Clip(tuple(crops), frozenset(chosen), reasons)
+
+    def _swapped(
+        self, pair: Pair, crops: Sequence[CropPair], artifacts: Sequence[Artifact | Rejected]
+    ) -> Rejected | None:
+        """Tells of sides that were swapped, where the sensor's noise is there to tell it."""
+        if pair.compression != LOSSLESS or not self.settings.swapped_noise:
+            return None
+        found = [
+            (crop, one.mask)
+            for crop, one in zip(crops, artifacts, strict=True)
+            if isinstance(one, Artifact)
+        ]
+        departure = noise_departure([crop for crop, _ in found], [mask for _, mask in found])
+        if departure is None or departure > -self.settings.swapped_noise:
+            return None
+        return Rejected(
+            RejectReason.SIDES_SWAPPED,
+            f"inside the change it is the noise of the real side that differs from its "
+            f"surroundings ({departure:.2f}): {pair.real_path} seems to be the forged one",
+        )
 
     def measure_frame(
         self, job: PairJob, crop: CropPair, artifact: Artifact | Rejected

@@ -3,6 +3,7 @@
     cuts   low, high, mass, extend of the calibrated mask: largest mean IoU over the levels, with no
            more masks on controls than the fewest that any tried value gives
     costs  miss, entry of the region rule: largest mean F1 over 4, parents and 112
+    trust  the truly changed share of a mask, by what noise does not explain of it
     null   spread of every probe on the unchanged faces of real-vs-real pairs, by level
 
 The cases are those of seed 1; the published figures come from another seed.
@@ -24,7 +25,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from annotators.diff import Units, clean, decide, iou, noise_units
+from annotators.diff import Score, Units, clean, decide, iou, noise_units
 from annotators.evidence import PROBES, SEAM, WINDOWS, Gauge
 from annotators.noise import difference, noise_level
 from annotators.pipeline import Measurer
@@ -34,7 +35,7 @@ from benchmarks.scores import LEVELS
 from fict.labelmap import PARSERS
 from fict.tree import load_tree
 from schemas import rle
-from schemas.calibration import FILE, Calibration, Costs, Cuts, Null, load_calibration
+from schemas.calibration import FILE, Calibration, Costs, Cuts, Null, Trust, load_calibration
 from schemas.manifest import DiffSettings, LocaliseSettings, Measure
 from schemas.provenance import source_hash
 from schemas.records import Pair
@@ -58,6 +59,8 @@ TRIED: dict[str, tuple[float, ...]] = {
 ROUNDS = 2
 """Rounds of trying one cut after the other; the second seldom changes anything."""
 MISSES, ENTRIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8), (0.0005, 0.001, 0.0015, 0.002)
+KNOTS = 6
+"""Points of the line from what noise does not explain to what was truly changed."""
 QUANTILES = {0.5: 0.6745, 0.95: 1.96, 0.99: 2.576}
 """Quantiles of a spread's size, and where a normal law has them; the largest reading counts."""
 
@@ -105,8 +108,11 @@ def calibrate(
     stills = list(_stills(drawn))
     every = _spread_out(samples_of, [*drawn, *stills], workers, "cases", tell)
     samples = [sample for case in every for sample in case]
-    cuts, masks = fit_cuts(samples, tell)
+    cuts = fit_cuts(samples, tell)
+    settings = DiffSettings(**cuts.model_dump())
+    masks = [mask_of(sample, settings) for sample in samples]
     costs = fit_costs(samples, masks)
+    trust = fit_trust(samples, masks, settings)
     null = fit_null(stills, workers, tell)
     before = load_calibration()
     return Calibration(
@@ -120,6 +126,7 @@ def calibrate(
             "masks_on_controls": round(-_goodness(samples, cuts)[0], 4),
         },
         diff=cuts,
+        confidence=trust,
         localise=costs,
         windows=WINDOWS,
         null=null,
@@ -187,10 +194,15 @@ def samples_of(case: Case) -> list[Sample]:
 # ---- cuts ----------------------------------------------------------------------------------------
 
 
+def score_of(sample: Sample, settings: DiffSettings) -> Score:
+    """Gives the score of a sample with some cuts."""
+    size = sample.units.size.astype(np.float32)
+    return decide(replace(sample.units, size=size), settings)
+
+
 def mask_of(sample: Sample, settings: DiffSettings) -> Mask:
     """Gives the mask that some cuts find."""
-    units = replace(sample.units, size=sample.units.size.astype(np.float32))
-    found = decide(units, settings).cut(1.0) & sample.valid
+    found = score_of(sample, settings).cut(1.0) & sample.valid
     return clean(found, settings.min_area * found.size)
 
 
@@ -209,12 +221,8 @@ def _goodness(samples: Sequence[Sample], cuts: Cuts) -> tuple[float, float]:
     return -share, float(np.mean([np.mean(each) for each in by_level.values()]))
 
 
-def fit_cuts(samples: Sequence[Sample], tell: Progress) -> tuple[Cuts, list[Mask]]:
-    """Tries one cut after the other and keeps what is best.
-
-    Returns:
-        The cuts, and the mask of each sample with them.
-    """
+def fit_cuts(samples: Sequence[Sample], tell: Progress) -> Cuts:
+    """Tries one cut after the other and keeps what is best."""
     cuts = load_calibration().diff
     best = _goodness(samples, cuts)
     total, done = ROUNDS * sum(map(len, TRIED.values())), 0
@@ -227,8 +235,26 @@ def fit_cuts(samples: Sequence[Sample], tell: Progress) -> tuple[Cuts, list[Mask
                 if tried.low < tried.high and tried != cuts:
                     found = _goodness(samples, tried)
                     cuts, best = (tried, found) if found > best else (cuts, best)
-    settings = DiffSettings(**cuts.model_dump())
-    return cuts, [mask_of(sample, settings) for sample in samples]
+    return cuts
+
+
+# ---- confidence ----------------------------------------------------------------------------------
+
+
+def fit_trust(samples: Sequence[Sample], masks: Sequence[Mask], settings: DiffSettings) -> Trust:
+    """Fits the truly changed share of masks to what noise does not explain of them."""
+    pairs = [
+        (1 - (score_of(sample, settings).chance or 0.0), float(sample.truth[mask].mean()))
+        for sample, mask in zip(samples, masks, strict=True)
+        if mask.any()
+    ]
+    groups = np.array_split(np.array(sorted(pairs)), KNOTS)
+    means = np.array([group.mean(axis=0) for group in groups if len(group)])
+    rising = np.maximum.accumulate(means, axis=0)
+    return Trust(
+        unexplained=tuple(round(float(v), 4) for v in rising[:, 0]),
+        changed=tuple(round(float(v), 4) for v in rising[:, 1]),
+    )
 
 
 # ---- costs ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +37,18 @@ class Costs(_Part):
     entry: float = Field(ge=0)
 
 
+class Trust(_Part):
+    """How much of a mask was truly changed, by what noise does not explain of it.
+
+    Attributes:
+        unexplained: Share of a mask that noise does not explain, ascending.
+        changed: Share of such masks that was truly changed, never falling.
+    """
+
+    unexplained: tuple[float, ...] = Field(min_length=1)
+    changed: tuple[float, ...] = Field(min_length=1)
+
+
 class Null(_Part):
     """What chance does to measurements at one compression level.
 
@@ -54,9 +67,14 @@ class Calibration(_Part):
 
     provenance: dict[str, Any]
     diff: Cuts
+    confidence: Trust
     localise: Costs
     windows: tuple[int, ...]
     null: dict[str, Null]
+
+    def confidence_of(self, unexplained: float) -> float:
+        """Gives the share of a mask that was truly changed, to be expected of one like it."""
+        return float(np.interp(unexplained, self.confidence.unexplained, self.confidence.changed))
 
     def null_of(self, compression: str, noise_floor: float) -> Null:
         """Gives the null of a level; of an unknown level, the one with the nearest noise floor."""

@@ -163,6 +163,9 @@ class Measure(Settings):
     parser: str = "mesh"
     min_face_score: float = Field(10.0, description="score of the face mesh")
     max_registration_px: float = Field(6.0, gt=0)
+    swapped_noise: float = Field(
+        0.2, ge=0, description="c0: departure of the real side's noise that is too much; 0: off"
+    )
     diff: DiffSettings = DiffSettings()
     localise: LocaliseSettings = LocaliseSettings()
     evidence: EvidenceSettings = EvidenceSettings()

@@ -106,7 +106,9 @@ class ArtifactMask(Record):
     noise_floor: float = Field(
         description="Median difference around the face where the codec left one, CIELAB units."
     )
-    confidence: float = Field(description="0..1: share of the mask that noise does not explain.")
+    confidence: float = Field(
+        description="0..1: share of the mask that was truly changed, as fitted on known forgeries."
+    )
     stability: float = Field(description="0..1: mean IoU with the masks at 0.8x and 1.25x the cut.")
 
 

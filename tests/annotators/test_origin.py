@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from annotators.origin import CLEAR, noise_departure
+from annotators.origin import noise_departure
 from fict.landmarks import MeshLandmarks
 from schemas.manifest import Measure
 from sources.crop import crop_clip
@@ -35,7 +35,7 @@ def cheek(unforged, where):
 
 def test_the_smoothed_side_departs(cheek):
     clip, masks = cheek
-    assert noise_departure(clip, masks) > CLEAR
+    assert noise_departure(clip, masks) > Measure().swapped_noise
 
 
 def test_exchanged_sides_give_the_opposite(cheek):
@@ -66,5 +66,5 @@ def test_a_forged_video_without_loss_is_told(tmp_path):
     frames = [FramePair(r.index, r.timestamp_s, r.image, f.image) for r, f in both]
     clip, _ = crop_clip(frames, MeshLandmarks(), Measure())
     masks = [cv2.absdiff(crop.real, crop.fake).max(axis=2) > 0 for crop in clip]
-    assert noise_departure(clip, masks) > CLEAR
-    assert noise_departure(swapped(clip), masks) < -CLEAR
+    assert noise_departure(clip, masks) > Measure().swapped_noise
+    assert noise_departure(swapped(clip), masks) < -Measure().swapped_noise
