@@ -215,6 +215,15 @@ class Units:
     hidden: float
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Weak and strong cut in units of noise, and least mass over that of the heaviest noise."""
+
+    low: float
+    high: float
+    mass: float
+
+
 def noise_units(frames: Sequence[Difference]) -> list[Units]:
     """Gives each frame of a clip in units of its noise; no setting has a part in it."""
     typical = average(frames)
@@ -233,20 +242,25 @@ def noise_units(frames: Sequence[Difference]) -> list[Units]:
 
 
 def decide(units: Units, settings: DiffSettings) -> Score:
-    """Cuts a frame's units."""
+    """Cuts a frame's units, with cuts of their own where noise hides the faintest changes."""
+    noisy = units.hidden > SEEN
+    cuts = Cut(settings.low, settings.high, settings.mass)
+    if noisy:
+        cuts = Cut(settings.noisy_low, settings.noisy_high, settings.noisy_mass)
 
     @functools.cache  # the plain cut is asked for twice
     def clusters(factor: float) -> tuple[Mask, float]:
-        found, chance = _clusters(units, settings, factor)
-        if units.hidden > SEEN and found.any():
-            cut = factor * max(settings.extend, PLATEAU * float(np.median(units.size[found])))
+        found, chance = _clusters(units, cuts, factor)
+        if noisy and found.any():
+            plateau = PLATEAU * float(np.median(units.size[found]))
+            cut = factor * max(settings.noisy_extend, plateau)
             found = found | _compact(units.size, found, cut, units.hidden)
         return found, chance
 
-    return Score(lambda factor: clusters(factor)[0], settings.low, clusters(1.0)[1])
+    return Score(lambda factor: clusters(factor)[0], cuts.low, clusters(1.0)[1])
 
 
-def _clusters(units: Units, settings: DiffSettings, factor: float) -> tuple[Mask, float]:
+def _clusters(units: Units, cuts: Cut, factor: float) -> tuple[Mask, float]:
     """Cuts into clusters and keeps those on the face that no cluster away from it comes near.
 
     A cluster is on the face where most of it is; one that starts there and has no end is kept, too,
@@ -257,7 +271,7 @@ def _clusters(units: Units, settings: DiffSettings, factor: float) -> tuple[Mask
     Returns:
         The kept clusters `(S, S) bool`, and the share that noise may explain of them.
     """
-    low, size = factor * settings.low, units.size
+    low, size = factor * cuts.low, units.size
     above = size > low
     count, labels = cv2.connectedComponents(above.astype(np.uint8))
     flat = labels.ravel()

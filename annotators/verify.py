@@ -23,7 +23,7 @@ from schemas import rle
 from schemas.manifest import EvidenceSettings
 from schemas.records import Claim, Evidence, MeasuredFrame, Verdict
 
-SHORT = 0.6
+SHORT = 0.45
 """A change that falls short by this share of the least reported one is not there, however many
 spreads that are, as long as one spread is below the least."""
 UNTOUCHED = 0.05

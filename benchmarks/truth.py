@@ -42,10 +42,10 @@ from sources.forge.still import default_pictures
 Mask = NDArray[np.bool_]
 Found = Artifact | Rejected
 
-SEED = 2
-"""Settings may be fitted on seed 1; the figures come from this one."""
-CASES = 165
-"""55 cases a compression level; six minutes on two cores that do nothing else."""
+SEED = 3
+"""Settings are fitted on seed 1, and seed 2 was looked at on the way; nothing ever saw this one."""
+CASES = 220
+"""73 cases a compression level; eight minutes on two cores that do nothing else."""
 CODE = ("schemas", "fict", "sources", "annotators", "benchmarks")
 """Packages whose source decides the figures."""
 CUTS = np.geomspace(0.3, 30, 40)

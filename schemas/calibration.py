@@ -27,7 +27,10 @@ class Cuts(_Part):
     low: float = Field(gt=0)
     high: float = Field(gt=0)
     mass: float = Field(ge=0)
-    extend: float = Field(gt=0)
+    noisy_low: float = Field(gt=0)
+    noisy_high: float = Field(gt=0)
+    noisy_mass: float = Field(ge=0)
+    noisy_extend: float = Field(gt=0)
 
 
 class Costs(_Part):

@@ -117,8 +117,17 @@ class DiffSettings(Settings):
     mass: float = Field(
         FITTED.diff.mass, ge=0, description="calibrated: least weight over the noise's heaviest"
     )
-    extend: float = Field(
-        FITTED.diff.extend, gt=0, description="calibrated: cut of the area around a find"
+    noisy_low: float = Field(
+        FITTED.diff.noisy_low, gt=0, description="low where noise hides changes"
+    )
+    noisy_high: float = Field(
+        FITTED.diff.noisy_high, gt=0, description="high where noise hides them"
+    )
+    noisy_mass: float = Field(
+        FITTED.diff.noisy_mass, ge=0, description="mass where noise hides them"
+    )
+    noisy_extend: float = Field(
+        FITTED.diff.noisy_extend, gt=0, description="cut of the area around a find, where it does"
     )
     min_area: float = Field(0.0004, ge=0, lt=1, description="smallest spot, share of the crop")
     max_area: float = Field(0.70, gt=0, le=1, description="above this share, everything changed")
