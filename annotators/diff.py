@@ -285,9 +285,7 @@ def _clusters(units: Units, cuts: Cut, factor: float) -> tuple[Mask, float]:
     noise = mass[1:][around[1:] == area[1:]].max(initial=0.0)
     endless = (inside > 0) & (around > MOST_AROUND * np.count_nonzero(~units.face))
     keep = (
-        ((2 * inside > area) | endless)
-        & (peak > factor * settings.high)
-        & (mass > settings.mass * noise)
+        ((2 * inside > area) | endless) & (peak > factor * cuts.high) & (mass > cuts.mass * noise)
     )
     keep[0] = False
     chance = np.average(noise / mass[keep], weights=mass[keep]) if keep.any() else 1.0

@@ -1,7 +1,7 @@
 """`facext calibrate`: fits the cuts, the costs and the null on forgeries whose truth is known.
 
-    cuts   low, high, mass (and noisy_*) of the calibrated mask: largest mean IoU over the levels, with no
-           more masks on controls than the fewest that any tried value gives
+    cuts   those of the calibrated mask: largest mean IoU over the levels, with no more on
+           controls than the fewest that any tried value gives
     costs  miss, entry of the region rule: largest mean F1 over 4, parents and 112
     trust  the truly changed share of a mask, by what noise does not explain of it
     null   spread of every probe on the unchanged faces of real-vs-real pairs, by level
