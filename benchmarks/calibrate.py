@@ -1,7 +1,7 @@
 """`facext calibrate`: fits the cuts, the costs and the null on forgeries whose truth is known.
 
-    cuts   those of the calibrated mask: largest mean IoU over the levels, with no more on
-           controls than the fewest that any tried value gives
+    cuts   those of the calibrated mask: largest mean IoU over the levels, with no more
+           masks on controls than the fewest that any tried value gives
     costs  miss, entry of the region rule: largest mean F1 over 4, parents and 112
     trust  the truly changed share of a mask, by what noise does not explain of it
     null   spread of every probe on the unchanged faces of real-vs-real pairs, by level
@@ -25,7 +25,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from annotators.diff import Score, Units, clean, decide, iou, noise_units
+from annotators.calibrated import Score, Units, decide, noise_units
+from annotators.diff import clean, iou
 from annotators.evidence import PROBES, SEAM, WINDOWS, Gauge
 from annotators.noise import difference, noise_level
 from annotators.pipeline import Measurer

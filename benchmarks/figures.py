@@ -41,7 +41,10 @@ def figures(scores: Scores) -> dict[str, Any]:
         "top_fraction_ratio": _levels(
             forged, lambda s: (s.found["calibrated"], s.found["top_fraction"])
         ),
-        "false_mask_rate": {policy: _levels(unforged, _mean_iou(policy)) for policy in POLICIES},
+        "false_mask_rate": _levels(unforged, _mean_iou("calibrated")),
+        "false_mask_rate_by_policy": {
+            policy: _levels(unforged, _mean_iou(policy)) for policy in POLICIES
+        },
         **_region_figures(forged),
         **_claim_figures(scores, every),
         "reliability": reliability(scores),

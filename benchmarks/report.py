@@ -81,7 +81,10 @@ def _masks(found: dict[str, Any]) -> list[str]:
         ("IoU, oracle", found["oracle_iou"]),
         ("calibrated over oracle", found["oracle_ratio"]),
         ("calibrated over top 5 %", found["top_fraction_ratio"]),
-        *((f"false masks, {name}", each) for name, each in found["false_mask_rate"].items()),
+        *(
+            (f"false masks, {name}", each)
+            for name, each in found["false_mask_rate_by_policy"].items()
+        ),
     ]
     counts = [
         (name.replace("_", " "), *(str(each[name]) for each in found["counts"].values()))

@@ -13,7 +13,7 @@ BY_LEVEL = (
     "true_claims_refused_by_level", "true_claims_untestable_by_level",
 )  # fmt: skip
 BY_ROW = (
-    "mask_iou", "false_mask_rate", "region_precision", "region_recall", "region_f1",
+    "mask_iou", "false_mask_rate_by_policy", "region_precision", "region_recall", "region_f1",
     "region_f1_aimed",
 )  # fmt: skip
 COUNTS = ("right", "wrong", "unknown", "stated", "missed", "rejected")

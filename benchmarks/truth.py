@@ -38,6 +38,7 @@ from sources.crop import CropPair, warp
 from sources.forge import Case, Film, encode_case, film_case, sample_cases
 from sources.forge.cases import still_of
 from sources.forge.still import default_pictures
+from sources.pairs import spaced_indices
 
 Mask = NDArray[np.bool_]
 Found = Artifact | Rejected
@@ -70,17 +71,27 @@ def measure_case(case: Case, settings: Measure) -> list[FrameScore]:
     return list(scores.values())
 
 
-def play(case: Case, measurer: Measurer) -> tuple[Film, Pair, Clip]:
-    """Films, forges, encodes and decodes a case; the same case gives the same pixels."""
+def play(case: Case, measurer: Measurer, film: Film | None = None) -> tuple[Film, Pair, Clip]:
+    """Films, forges, encodes and decodes a case; the same case gives the same pixels.
+
+    Args:
+        case: The case.
+        measurer: The measure stage; a pair that it rejects gives a clip without crops.
+        film: What to encode instead of the case's own film.
+    """
     cv2.setNumThreads(1)
-    film = film_case(case)
+    film = film or film_case(case)
     with tempfile.TemporaryDirectory() as folder:
         files = encode_case(case, film, Path(folder))
         pair = Pair(
             dataset="bench", method=case.name, compression=case.compression, pair=case.name,
             split="", real_path=str(files.real), fake_path=str(files.fake),
         )  # fmt: skip
-        return film, pair, measurer.clip_of(Path("/"), pair)
+        try:
+            return film, pair, measurer.clip_of(Path("/"), pair)
+        except Rejected as rejection:
+            wanted = spaced_indices(case.frames, measurer.settings.frames)
+            return film, pair, Clip((), frozenset(wanted), dict.fromkeys(wanted, rejection))
 
 
 def _unseen(case: Case, film: Film, clip: Clip, index: int) -> FrameScore:

@@ -81,7 +81,9 @@ def test_a_mask_that_runs_over_the_surroundings_is_refused(edited, where):
     beside = np.zeros_like(where("face"))
     beside[:, beside.shape[1] // 2 :] = True
     pair = edited(beside, lambda image: image * 0.7, 1.0)
-    found = only(diff([pair], DiffSettings(low=0.5, high=1.0, mass=0.0)))
+    loose = {"low": 0.5, "high": 1.0, "mass": 0.0}
+    noisy = {f"noisy_{key}": value for key, value in loose.items()}
+    found = only(diff([pair], DiffSettings(**loose, **noisy)))
     assert isinstance(found, Rejected)
     assert found.reason is RejectReason.EVERYTHING_CHANGED
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from annotators.diff import Units
+from annotators.calibrated import Units
 from annotators.evidence import PROBES, WINDOWS
 from benchmarks import calibrate
 from benchmarks.calibrate import (

@@ -25,7 +25,7 @@ def test_figures_are_means_ratios_and_f1():
     assert found["frames"] == 4
     assert found["mask_iou"]["calibrated"]["c23"]["value"] == 0.8
     assert found["oracle_ratio"]["c23"]["value"] == 1.0
-    assert found["false_mask_rate"]["otsu"]["c23"]["value"] == 0.5
+    assert found["false_mask_rate_by_policy"]["otsu"]["c23"]["value"] == 0.5
     assert found["region_f1"]["112"]["c23"]["value"] == 0.8
 
 
@@ -39,7 +39,7 @@ def test_intervals_hold_the_value_and_resample_whole_cases():
 
 def test_a_level_without_frames_has_no_figure():
     found = figures([score("a", level="c40")])
-    assert found["false_mask_rate"]["calibrated"]["c40"] == {}
+    assert found["false_mask_rate"]["c40"] == {}
     assert list(found["mask_iou"]["calibrated"]) == ["c40"]
 
 
