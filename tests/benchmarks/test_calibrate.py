@@ -84,7 +84,7 @@ def drawn():
 
 def test_samples_of_a_case_hold_its_truth_and_its_noise(drawn):
     case = next(c for c in drawn if c.compression == "c23" and not c.control)
-    (one,) = samples_of(replace(case, operations=(("paint_lips_red", 1.0),)))
+    one, *_ = samples_of(replace(case, operations=(("paint_lips_red", 1.0),)))
     assert one.forged
     assert one.truth.any()
     units = one.units.size.astype(np.float32)
