@@ -61,7 +61,7 @@ TRIED: dict[str, tuple[float, ...]] = {
     "noisy_extend": (1.75, 2.0, 2.25, 2.5),
 }
 MARGIN = 0.8
-"""Controls must stay without a mask at cuts this much weaker, too: some will be worse than these."""
+"""Controls must stay without a mask at cuts this much weaker, too: some are worse than these."""
 ROUNDS = 2
 """Rounds of trying one cut after the other; the second seldom changes anything."""
 MISSES, ENTRIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8), (0.0005, 0.001, 0.0015, 0.002)
