@@ -209,7 +209,7 @@ def bench() -> None:
     flag_value=Path("docs"), metavar="[FOLDER]",
     help="Also write the page truth.md, its figures and pictures; default folder: docs.",
 )  # fmt: skip
-@click.option("--cases", type=click.IntRange(10), default=220, show_default=True, help="Clips.")
+@click.option("--cases", type=click.IntRange(10), default=165, show_default=True, help="Clips.")
 @click.option("--seed", type=int, default=3, show_default=True, help="Which clips.")
 @click.option(
     "--faces", type=click.Path(exists=True, file_okay=False, path_type=Path),
