@@ -64,7 +64,7 @@ def test_a_good_pair_needs_no_repair(measurer, film, tmp_path):
     for row in rows:
         assert row.repairs == ()
         assert agreement(film, row) > 0.7
-        assert {region.name for region in row.regions} <= {"lips", "mouth"}
+        assert row.regions[0].name in ("lips", "mouth")
 
 
 def test_a_fake_that_starts_late_is_shifted_back(measurer, film, tmp_path):

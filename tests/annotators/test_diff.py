@@ -149,7 +149,7 @@ def test_time_finds_what_one_frame_cannot(edited, unforged, where):
 
     def frame(index):
         sides = [unforged.real.astype(float), unforged.real.astype(float)]
-        sides[1][truth] += 5
+        sides[1][truth] += 7
         noisy = [
             np.clip(s + generator.normal(0, 9, s.shape), 0, 255).astype(np.uint8) for s in sides
         ]

@@ -50,12 +50,12 @@ def test_the_cut_between_noise_and_change_is_found(labels, where, monkeypatch):
 
 
 def test_a_cut_that_marks_controls_is_refused_however_good_its_masks(labels, where, monkeypatch):
-    monkeypatch.setattr(calibrate, "TRIED", {"high": (11.0,)})
+    monkeypatch.setattr(calibrate, "TRIED", {"high": (25.0,)})
     monkeypatch.setattr(calibrate, "ROUNDS", 1)
-    faint = [sample(labels, where("lips"), 7.5, noise=0.5)]
-    control = sample(labels, where("nose"), 7.5, noise=0.5, forged=False)
-    assert fit_cuts(faint, silent).high < 11.0
-    assert fit_cuts([*faint, control], silent).high == 11.0
+    forged = [sample(labels, where("lips"), 30.0)]
+    control = sample(labels, where("nose"), 13.0, forged=False)
+    assert fit_cuts(forged, silent).high < 25.0
+    assert fit_cuts([*forged, control], silent).high == 25.0
 
 
 def test_costs_that_tell_a_region_from_a_rim_are_found(labels, where):

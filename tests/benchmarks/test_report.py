@@ -15,7 +15,7 @@ from benchmarks.publish import publish
 from benchmarks.report import FOLDER, PICTURE, page, read
 from benchmarks.scores import FrameScore
 from benchmarks.strips import EXTRA, GAP, HIT, MISSED, PANEL, overlaid, window
-from benchmarks.truth import CASES, provenance
+from benchmarks.truth import CASES, SEED, provenance
 from flows.cli import DONE, facext
 from sources.forge import Case
 from sources.forge.still import default_pictures
@@ -156,5 +156,5 @@ def test_the_command_writes_the_page_where_it_is_asked_to(tmp_path, monkeypatch)
         asked.clear()
         arguments = ["bench", "truth", *options, "--workers", "3"]
         assert facext.main(arguments, standalone_mode=False) == DONE
-        assert asked[0][:4] == (2, CASES, 3, [])
+        assert asked[0][:4] == (SEED, CASES, 3, [])
         assert asked[1:] == ([folder] if folder else [])
