@@ -11,7 +11,6 @@ The cases are those of seed 1; the published figures come from another seed.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -33,15 +32,15 @@ from annotators.pipeline import Measurer
 from benchmarks.facts import in_crop
 from benchmarks.regions import compared, found_in, touched
 from benchmarks.scores import LEVELS
+from benchmarks.truth import play
 from fict.labelmap import PARSERS
 from fict.tree import load_tree
 from schemas import rle
 from schemas.calibration import FILE, Calibration, Costs, Cuts, Null, Trust, load_calibration
 from schemas.manifest import DiffSettings, LocaliseSettings, Measure
 from schemas.provenance import source_hash
-from schemas.records import Pair
 from sources.crop import CropPair
-from sources.forge import Case, encode_case, film_case, sample_cases
+from sources.forge import Case, film_case, sample_cases
 from sources.forge.cases import Film
 from sources.forge.controls import encoded
 from sources.forge.looks import LOOKS
@@ -165,13 +164,7 @@ def _spread_out(
 
 
 def _crops(case: Case, film: Film) -> tuple[tuple[CropPair, ...], frozenset[int]]:
-    with tempfile.TemporaryDirectory() as folder:
-        files = encode_case(case, film, Path(folder))
-        pair = Pair(
-            dataset="bench", method=case.name, compression=case.compression, pair=case.name,
-            split="", real_path=str(files.real), fake_path=str(files.fake),
-        )  # fmt: skip
-        clip = Measurer(Measure()).clip_of(Path("/"), pair)
+    _, _, clip = play(case, Measurer(Measure()), film)
     return clip.crops, clip.wanted
 
 
