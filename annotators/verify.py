@@ -10,6 +10,7 @@ Source: ours; answers "how were fewer hallucinations measured" (reviews of the p
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 import cv2
@@ -84,16 +85,17 @@ class _Check:
     def _unmeasured(self, statement: Statement) -> tuple[Verdict, str]:
         """Judges a statement without a measurement by whether its region changed at all."""
         if all(one.category_id != statement.category_id for one in self.frame.regions):
-            hit, area = self._counts(statement.category_id)
+            hit, area = (int(each[statement.category_id]) for each in self._counts)
             if hit < max(LEAST_PIXELS, UNTOUCHED * area):
                 return "contradicted", f"{hit} of its {area} pixels changed: nothing changed there"
         return "untestable", f"{statement.kind} could not be measured there"
 
-    def _counts(self, concept: int) -> tuple[int, int]:
-        """Gives the changed and all pixels of a concept."""
+    @functools.cached_property
+    def _counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`(256,)` changed pixels, and all pixels, of each concept."""
         labels, tree = read_labels(self.frame), load_tree()
         mask = rle.decode(self.frame.artifact.segmentation)
-        return int(tree.counts(labels[mask])[concept]), int(tree.counts(labels)[concept])
+        return tree.counts(labels[mask]), tree.counts(labels)
 
     def _weighed(self, statement: Statement, measured: Evidence) -> tuple[Verdict, str]:
         found = (
