@@ -341,11 +341,15 @@ def explain_frame(
         claims_supported=verdicts.count("supported"),
         claims_contradicted=verdicts.count("contradicted"),
         claims_untestable=verdicts.count("untestable"),
+        claims_refused=0,
+        dropped=(),
         questions=tuple(ask(frame, published, read_labels(frame), load_tree())),
         explainer=said.explainer,
+        recipe=None,
         fallback_reason=said.fallback_reason,
         model=said.model,
         prompt_hash=said.prompt_hash,
+        requests=(),
         explain_hash=explain_hash,
     )
 

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Side = Literal["real", "fake"]
 Verdict = Literal["supported", "contradicted", "untestable"]
+Fate = Literal["contradicted", "untestable", "refused"]
+"""Why a statement was not published; `refused`: about no allowed region, or nothing measurable."""
 Task = Literal[
     "Det", "Cls",
     "I-TOE", "I-Loc", "I-AGE",
@@ -152,6 +154,19 @@ class Claim(Record):
     reason: str = Field(description="The measurement behind the verdict, in words.")
 
 
+class DroppedClaim(Record):
+    """One statement of a captioning model that is not published, for counting hallucinations."""
+
+    region: str = Field(description="The region as the model named it.")
+    category_id: int | None = Field(description="FICT node; null where it is none that was given.")
+    kind: str = Field(description="What the model says has changed.")
+    direction: str = Field(description="How it says that it changed.")
+    sentence: str = Field(description="The sentence. It is not true as far as is known.")
+    fate: Fate = Field(description="Why it is not published.")
+    reason: str = Field(description="The measurement or the rule behind it, in words.")
+    round: int = Field(description="0: first answer; 1: answer to the question about refuted ones.")
+
+
 class Question(Record):
     """One question of FiFa-11 with its answer and the masks that the answer holds."""
 
@@ -227,13 +242,25 @@ class AnnotatedFrame(MeasuredFrame):
     claims_supported: int = Field(description="Statements that the pixels supported.")
     claims_contradicted: int = Field(description="Statements that they refuted; not published.")
     claims_untestable: int = Field(description="Statements that no measurement could decide.")
+    claims_refused: int = Field(
+        description="Statements about other regions than the given ones, or of unknown kinds."
+    )
+    dropped: tuple[DroppedClaim, ...] = Field(
+        description="Statements of the captioning model that are not published, and why."
+    )
     questions: tuple[Question, ...] = Field(description="FiFa-11 questions and answers.")
     explainer: str = Field(description="What wrote the explanation: `evidence` or `mllm`.")
+    recipe: str | None = Field(
+        description="Recipe that asked the captioning model, or was to ask it; see docs/recipes.md."
+    )
     fallback_reason: str | None = Field(
         description="Why `evidence` wrote it though another explainer was asked for."
     )
     model: str | None = Field(description="Captioning model, where one wrote the explanation.")
-    prompt_hash: str | None = Field(description="Hash of the prompt template.")
+    prompt_hash: str | None = Field(description="Hash of the recipe's prompt templates.")
+    requests: tuple[str, ...] = Field(
+        description="Hashes of the requests whose answers it comes from, in order; see `costs`."
+    )
     explain_hash: str = Field(description="Hash of the explain settings.")
 
 
