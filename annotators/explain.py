@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,39 +34,29 @@ class Statement:
     sentence: str
 
 
-@dataclass(frozen=True)
-class Said:
-    """An explainer's answer for one frame, with where it came from."""
-
-    statements: tuple[Statement, ...]
-    explainer: str
-    model: str | None = None
-    prompt_hash: str | None = None
-    fallback_reason: str | None = None
-
-
 class NoAnswer(Exception):
     """An explainer gave no usable answer; the message is the fallback reason."""
 
 
-Explainer = Callable[[MeasuredFrame], Said]
+@functools.cache
+def template(name: str) -> str:
+    """Reads a prompt template of `annotators/prompts`."""
+    return (PROMPTS / name).read_text(encoding="utf-8")
 
 
 @functools.cache
 def _sentences() -> dict[str, dict[str, str]]:
-    text = (PROMPTS / "sentences.yaml").read_text(encoding="utf-8")
-    sentences: dict[str, dict[str, str]] = yaml.safe_load(text)
+    sentences: dict[str, dict[str, str]] = yaml.safe_load(template("sentences.yaml"))
     return sentences
 
 
-def explain_by_evidence(frame: MeasuredFrame, settings: EvidenceSettings) -> Said:
+def explain_by_evidence(frame: MeasuredFrame, settings: EvidenceSettings) -> list[Statement]:
     """Says what was measured: the strongest significant changes of each region."""
-    statements = [
+    return [
         Statement(one.category_id, one.kind, one.direction, sentence(region.name, one, settings))
         for region in frame.regions
         for one in strongest(frame.evidence, region.category_id)
     ]
-    return Said(tuple(statements), explainer="evidence")
 
 
 def strongest(evidence: Iterable[Evidence], concept: int) -> list[Evidence]:

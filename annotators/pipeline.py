@@ -1,7 +1,8 @@
 """The annotation of one pair, step by step as in the paper's figure.
 
 Two stages with their own outputs, so that a new captioning model never repeats the geometry:
-`measure_pair` (pictures to evidence) and `explain_frame` (evidence to checked text and questions).
+`measure_pair` here (pictures to evidence), and `annotators.publish` (evidence to checked text and
+questions).
 """
 
 from __future__ import annotations
@@ -17,22 +18,17 @@ from numpy.typing import NDArray
 
 from annotators.diff import Artifact, diff
 from annotators.evidence import Gauge, measure
-from annotators.explain import Explainer, NoAnswer, Said, compose, explain_by_evidence
 from annotators.localise import Located, localise
 from annotators.origin import noise_departure
-from annotators.questions import ask
-from annotators.verify import read_labels, verify
 from fict.labelmap import PARSERS, Parser
 from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
 from fict.tree import Tree, load_tree
 from schemas import rle
 from schemas.calibration import load_calibration
 from schemas.errors import Rejected, RejectReason, UsageError, nearest
-from schemas.manifest import EvidenceSettings, Measure
+from schemas.manifest import Measure
 from schemas.records import (
-    AnnotatedFrame,
     ArtifactMask,
-    Claim,
     MeasuredFrame,
     Pair,
     Picture,
@@ -303,71 +299,3 @@ def reject(pair: Pair, index: int | None, stage: str, rejection: Rejected) -> Re
         reason=rejection.reason.value,
         detail=rejection.detail,
     )
-
-
-def explain_frame(
-    frame: MeasuredFrame,
-    explainer: Explainer | None,
-    settings: EvidenceSettings,
-    explain_hash: str,
-) -> AnnotatedFrame:
-    """Explains one measured frame, checks what was said, and asks the questions.
-
-    Args:
-        frame: The measured frame.
-        explainer: Who explains; `None` for the `evidence` explainer.
-        settings: Thresholds of the evidence.
-        explain_hash: Hash of the explain settings, for the row.
-
-    Raises:
-        Rejected: `no_evidence`: regions changed, yet nothing can be said of any of them.
-    """
-    said, checked = _said(frame, explainer, settings)
-    published = [claim for claim in checked if claim.verdict != "contradicted"]
-    if not published:
-        raise Rejected(
-            RejectReason.NO_EVIDENCE,
-            f"{len(frame.regions)} regions changed in frame {frame.frame_index}, none of them by "
-            "more than chance or beyond what a viewer notices",
-        )
-    masks = {region.category_id: region.segmentation for region in frame.regions}
-    text, text_masks = compose(published, masks)
-    verdicts = [claim.verdict for claim in checked]
-    return AnnotatedFrame(
-        **dict(frame),
-        explanation=text,
-        explanation_masks=text_masks,
-        claims=tuple(published),
-        claims_supported=verdicts.count("supported"),
-        claims_contradicted=verdicts.count("contradicted"),
-        claims_untestable=verdicts.count("untestable"),
-        claims_refused=0,
-        dropped=(),
-        questions=tuple(ask(frame, published, read_labels(frame), load_tree())),
-        explainer=said.explainer,
-        recipe=None,
-        fallback_reason=said.fallback_reason,
-        model=said.model,
-        prompt_hash=said.prompt_hash,
-        requests=(),
-        explain_hash=explain_hash,
-    )
-
-
-def _said(
-    frame: MeasuredFrame, explainer: Explainer | None, settings: EvidenceSettings
-) -> tuple[Said, list[Claim]]:
-    """Lets the explainer speak; falls back to the measurements where nothing of it stands."""
-    reason = None
-    if explainer is not None:
-        try:
-            said = explainer(frame)
-            claims = verify(said.statements, frame, settings)
-            if any(claim.verdict != "contradicted" for claim in claims):
-                return said, claims
-            reason = "all_contradicted: the pixels refute every claim"
-        except NoAnswer as failure:
-            reason = str(failure)
-    said = explain_by_evidence(frame, settings)
-    fallback = Said(said.statements, said.explainer, fallback_reason=reason)
-    return fallback, verify(said.statements, frame, settings)

@@ -15,7 +15,8 @@ from typing import Any
 import cv2
 
 import annotators.pipeline as pipeline
-from annotators.pipeline import Measurer, PairJob, explain_frame
+from annotators.pipeline import Measurer, PairJob
+from annotators.publish import publish, said_by_evidence
 from schemas.manifest import load_manifest
 from sources.pairs import find_pairs
 
@@ -40,7 +41,7 @@ def main() -> None:
             start = time.perf_counter()
             for row in rows:
                 try:
-                    explain_frame(row, None, manifest.measure.evidence, "")
+                    publish(said_by_evidence(row, manifest.measure.evidence), "")
                 except pipeline.Rejected:
                     continue
             spent["explain stage"] += time.perf_counter() - start

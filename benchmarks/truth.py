@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from annotators.diff import POLICIES, Artifact, clean, diff, iou
 from annotators.noise import Difference, difference, expected_noise, length, to_lab
-from annotators.pipeline import Clip, Measurer, PairJob, explain_frame
+from annotators.pipeline import Clip, Measurer, PairJob
+from annotators.publish import said_by_evidence
 from annotators.verify import read_labels
 from benchmarks.claims import aims_told, judge_frame
 from benchmarks.facts import facts_of, in_crop
@@ -30,10 +31,10 @@ from benchmarks.stated import aims_in
 from fict.labelmap import PARSERS
 from fict.tree import load_tree
 from schemas import rle
-from schemas.errors import Rejected
+from schemas.errors import Rejected, RejectReason
 from schemas.manifest import DiffSettings, Measure
 from schemas.provenance import source_hash
-from schemas.records import Claim, MeasuredFrame, Pair
+from schemas.records import MeasuredFrame, Pair
 from sources.crop import CropPair, warp
 from sources.forge import Case, Film, encode_case, film_case, sample_cases
 from sources.forge.cases import still_of
@@ -180,12 +181,8 @@ def _score_claims(
     settings: Measure,
 ) -> None:
     """Judges what is said of a frame that has a row."""
-    claims: tuple[Claim, ...] = ()
-    score.rejected = ""
-    try:
-        claims = explain_frame(row, None, settings.evidence, "").claims
-    except Rejected as rejection:
-        score.rejected = rejection.reason.value
+    claims = said_by_evidence(row, settings.evidence).claims
+    score.rejected = "" if claims else RejectReason.NO_EVIDENCE.value
     donor = still_of(case, donor=True)
     facts = facts_of(film, donor, crop, read_labels(row), load_tree(), settings.evidence)
     rng = np.random.default_rng([case.seed, 8, crop.index])

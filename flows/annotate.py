@@ -14,6 +14,7 @@ from pydantic import Field
 
 from flows import stages
 from flows.compact import compact
+from flows.explain import Explained, explain
 from flows.run import PlannedPair, Run, Summary, make_run
 from qa.report import write_report
 
@@ -36,9 +37,9 @@ def measure_task(run: Run, pairs: list[PlannedPair]) -> int:
 
 
 @task(name="explain")
-def explain_task(run: Run, pairs: list[PlannedPair]) -> int:
-    """Explains; gives the number of pairs done."""
-    return stages.explain(run, pairs, _log_progress)
+def explain_task(run: Run, pairs: list[PlannedPair]) -> Explained:
+    """Explains, as far as the server and the budget let it."""
+    return explain(run, pairs, _log_progress)
 
 
 @task(name="compact")
@@ -58,6 +59,7 @@ def annotate(
     dataset: str,
     manifest: str = "data_manifest.yaml",
     explainer: str = "",
+    recipe: str = "",
     limit: Annotated[int, Field(ge=0)] = 0,
     workers: Annotated[int, Field(ge=0)] = 0,
 ) -> dict[str, Any]:
@@ -67,17 +69,21 @@ def annotate(
         dataset: Its name in the manifest.
         manifest: Path of the manifest.
         explainer: `evidence` or `mllm`; empty for the manifest's.
+        recipe: How the model is asked; empty for the manifest's.
         limit: At most so many pairs of new work; 0 for all.
         workers: Worker processes; 0 for one each core.
     """
-    run = make_run(dataset, Path(manifest), explainer=explainer, limit=limit, workers=workers)
+    explain_as = {"explainer": explainer, "recipe": recipe}
+    run = make_run(dataset, Path(manifest), limit=limit, workers=workers, explain=explain_as)
     plan = plan_task(run)
     pairs = stages.waiting(run, plan)
     measure_task(run, pairs)
-    explain_task(run, pairs)
+    explained = explain_task(run, pairs)
     summary = compact_task(run, plan)
     page = report_task(run)
     get_run_logger().info("%d frames annotated; report: %s", summary.frames.total(), page)
+    if explained.stopped:
+        raise explained.stopped  # what was done before is published; the next run goes on
     return {
         "frames": summary.frames.total(),
         "rejects": dict(summary.rejects),

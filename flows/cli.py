@@ -14,7 +14,7 @@ import click
 from schemas.errors import FacextError, UsageError
 
 if TYPE_CHECKING:
-    from flows.run import Summary
+    from flows.run import Run, Summary
 
 DONE, FAILED, WRONG_USE, DONE_WITH_REJECTS, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -44,11 +44,22 @@ def facext() -> None:
 @click.argument("dataset")
 @manifest_option
 @click.option("--explainer", default="", help="`evidence` or `mllm` instead of the manifest's.")
+@click.option("--recipe", default="", help="How the model is asked, instead of the manifest's.")
+@click.option("--mllm", default="", help="Which captioning server of the manifest.")
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(0, min_open=True),
+    help="Budget of the dataset over all its runs, in the unit of the prices.",
+)
+@click.option("--dry-run", is_flag=True, help="Only tell what asking the model would cost.")
 @click.option("--limit", type=click.IntRange(0), default=0, help="At most so many more pairs.")
 @click.option(
     "--workers", type=click.IntRange(0), default=0, help="Processes; default: one per core."
 )
-def annotate(dataset: str, manifest: Path, explainer: str, limit: int, workers: int) -> int:
+def annotate(
+    dataset: str, manifest: Path, explainer: str, recipe: str, mllm: str, max_cost: float | None,
+    dry_run: bool, limit: int, workers: int,
+) -> int:  # fmt: skip
     """Annotate a DATASET of the manifest.
 
     Writes out/DATASET/annotations/*.parquet, rejects/ and the report qa/index.html. What is done
@@ -58,12 +69,22 @@ def annotate(dataset: str, manifest: Path, explainer: str, limit: int, workers: 
     from flows.local import annotate_dataset
     from flows.run import make_run
 
-    run = make_run(dataset, manifest, explainer=explainer, limit=limit, workers=workers)
+    explain = {"explainer": explainer, "recipe": recipe, "mllm": mllm, "max_cost": max_cost}
+    run = make_run(dataset, manifest, explain=explain, limit=limit, workers=workers)
+    if dry_run:
+        from flows.estimate import estimate
+
+        click.echo("\n".join(estimate(run).lines()))
+        return DONE
     with _bar() as progress:
-        summary, done = annotate_dataset(run, progress)
-    _print_summary(dataset, summary, done)
+        outcome = annotate_dataset(run, progress)
+    summary = outcome.summary
+    _print_summary(dataset, summary, outcome.done)
+    _print_costs(run)
     click.echo(f"annotations  {run.shards}/")
     click.echo(f"report       {run.output / 'qa' / 'index.html'}")
+    if outcome.stopped:
+        raise outcome.stopped
     if summary.fallbacks["server_error"]:
         server = run.manifest.mllm(run.manifest.explain.mllm)
         click.echo(f"the captioning server {server.base_url} failed; run again to ask it again")
@@ -258,6 +279,13 @@ def _print_summary(dataset: str, summary: Summary, done: int) -> None:
     from flows.console import print_summary
 
     print_summary(dataset, summary, done)
+
+
+def _print_costs(run: Run) -> None:
+    from flows.console import print_costs
+
+    if run.manifest.explain.explainer == "mllm":
+        print_costs(run.costs_path, run.manifest.explain.max_cost)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from annotators.pipeline import CONTROL
 from fict.tree import load_tree
+from flows.explain import explain_hash
 from flows.run import PlannedPair, Run, Summary
-from flows.stages import explain_hash
-from flows.units import code_version, read_json, unit_id, write_text
+from flows.units import measuring_code, read_json, unit_id, write_text
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Reject
 from schemas.shards import read_records, write_records
@@ -89,7 +89,7 @@ def _metadata(run: Run) -> dict[str, Any]:
         "controls": [m for m, forgery in dataset.methods.items() if forgery == CONTROL],
         "licence": dataset.licence.model_dump(mode="json"),
         "fict": {"version": tree.version, "categories": categories()},
-        "code_version": code_version(),
+        "code_version": measuring_code(),
         "measure": run.manifest.measure.model_dump(mode="json"),
         "explain": {"explainer": run.manifest.explain.explainer, "hash": explain_hash(run)},
     }

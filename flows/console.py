@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -79,6 +82,20 @@ def print_summary(dataset: str, summary: Summary, done: int) -> None:
         console.print(f"{number:>5} rejected: {reason}")
     for reason, number in sorted(summary.fallbacks.items()):
         console.print(f"{number:>5} explained by measurements instead: {reason}")
+
+
+def print_costs(path: Path, budget: float | None) -> None:
+    """Prints what all requests of a dataset cost so far."""
+    if not path.is_file():
+        return
+    costs = pq.read_table(path, columns=["prompt_tokens", "completion_tokens", "cost"])
+    tokens = sum(pc.sum(costs[name]).as_py() or 0 for name in costs.column_names[:2])
+    spent = pc.sum(costs["cost"]).as_py() or 0.0
+    of_budget = f" of {budget:g}" if budget else ""
+    print(
+        f"{many(costs.num_rows, 'request')} to the model over all runs, {tokens:,} tokens, "
+        f"{spent:.4f}{of_budget} spent: {path}"
+    )
 
 
 def many(number: int, thing: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flows.units import Store
-from schemas.manifest import Explain, Manifest, load_manifest
+from schemas.manifest import Manifest, load_manifest
 from schemas.records import AnnotatedFrame, MeasuredFrame, Pair
 
 Progress = Callable[[str, int, int], None]
@@ -71,6 +72,16 @@ class Run:
         return self.output / "rejects" / f"{self.name}.parquet"
 
     @property
+    def answers_path(self) -> Path:
+        """Answers and costs of the captioning requests."""
+        return self.output / "answers.sqlite"
+
+    @property
+    def costs_path(self) -> Path:
+        """The costs as a table."""
+        return self.output / "costs.parquet"
+
+    @property
     def measured(self) -> Store[MeasuredFrame]:
         """Units of the measure stage."""
         return Store(self.output / "units" / "measure", MeasuredFrame)
@@ -106,14 +117,19 @@ class Summary:
 
 
 def make_run(
-    name: str, manifest: Path, *, explainer: str = "", limit: int = 0, workers: int = 0
+    name: str,
+    manifest: Path,
+    *,
+    explain: Mapping[str, Any] | None = None,
+    limit: int = 0,
+    workers: int = 0,
 ) -> Run:
     """Reads the manifest and applies a run's overrides.
 
     Args:
         name: The dataset.
         manifest: Path of the manifest.
-        explainer: Replaces the manifest's explainer where given.
+        explain: Replaces keys of the manifest's block `explain`; empty values replace nothing.
         limit: At most so many pairs of new work; 0 for all.
         workers: Worker processes; 0 for one each core.
 
@@ -122,7 +138,8 @@ def make_run(
     """
     content = load_manifest(manifest)
     content.dataset(name)
-    if explainer:
-        explain = Explain(explainer=explainer, mllm=content.explain.mllm)
-        content = content.model_copy(update={"explain": explain})
+    replaced = {key: value for key, value in (explain or {}).items() if value}
+    if replaced:
+        block = content.explain.model_copy(update=replaced)
+        content = content.model_copy(update={"explain": block})
     return Run(name, content, workers, limit)

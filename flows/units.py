@@ -25,6 +25,11 @@ from schemas.shards import read_records, write_records
 
 CODE = ("schemas", "fict", "sources", "annotators")
 """Packages whose source decides what a unit holds."""
+EXPLAINING = (
+    "annotators/explain.py", "annotators/mllm", "annotators/prompts", "annotators/publish.py",
+    "annotators/questions.py", "annotators/verify.py", "schemas/explaining.py",
+)  # fmt: skip
+"""The part of it that the explain stage alone needs: a new prompt repeats no measurement."""
 
 
 def unit_id(facts: Mapping[str, Any]) -> str:
@@ -33,13 +38,13 @@ def unit_id(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
-def code_version() -> str:
-    """Gives the package version and a hash of the annotating source, e.g. `0.1.0+1f3a9c02`."""
+def measuring_code() -> str:
+    """Gives the package version and a hash of the measuring source, e.g. `0.1.0+1f3a9c02`."""
     try:
         release = version("fake-in-facext")
     except PackageNotFoundError:  # run from a checkout that was not installed
         release = "0"
-    return f"{release}+{source_hash(*CODE)}"
+    return f"{release}+{source_hash(*CODE, without=EXPLAINING)}"
 
 
 @dataclass(frozen=True)

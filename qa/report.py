@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from qa.leaks import wording
 from qa.pictures import colour, panels, strip, to_jpeg
 from qa.statistics import collect
 from schemas.arrow import arrow_schema, from_table
@@ -71,6 +72,10 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
                     "Claims": _table(statistics.verdicts),
                     "Rejects by reason": _table(statistics.rejects),
                 },
+                text={
+                    "By writer": _figures(statistics.text.quality, "text"),
+                    "Fallbacks": _figures(statistics.text.fallbacks, "fallbacks"),
+                },
                 rejects=rejected[:MAX_REJECTS],
                 rejects_total=len(rejected),
                 samples=[
@@ -101,6 +106,23 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
         "columns": [str(column) for column in frame.columns],
         "rows": [(str(index), [_cell(v) for v in row]) for index, row in _rows(frame)],
     }
+
+
+def _figures(frame: pd.DataFrame, section: str) -> dict[str, Any]:
+    """Turns a table on its side: one line per figure, which ends with what the figure means."""
+    other = {"show": "share", "good": "less", "means": wording()["other_fallback"]}
+    lines = []
+    for name in frame.columns:
+        figure = wording()[section].get(name, other)
+        cells = [_figure(value, figure["show"]) for value in frame[name]]
+        lines.append((name, cells, figure.get("good", ""), figure["means"]))
+    return {"writers": list(frame.index), "lines": lines}
+
+
+def _figure(value: Any, show: str) -> str:
+    if pd.isna(value):
+        return "–"
+    return {"count": f"{value:,.0f}", "mean": f"{value:.1f}", "share": f"{100 * value:.1f} %"}[show]
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[tuple[Any, list[Any]]]:

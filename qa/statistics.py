@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.dataset as ds
 
+from qa.text import Text, measure, read
 from schemas.arrow import arrow_schema
 from schemas.records import AnnotatedFrame, Reject
 
@@ -23,6 +24,7 @@ class Statistics:
         evidence: Significant changes by kind and method.
         verdicts: Claims by explainer and verdict.
         rejects: Rejects by method and reason.
+        text: Figures of the text and its fallbacks, by writer.
     """
 
     frames: pd.DataFrame
@@ -30,10 +32,11 @@ class Statistics:
     evidence: pd.DataFrame
     verdicts: pd.DataFrame
     rejects: pd.DataFrame
+    text: Text
 
 
 def collect(shards: Sequence[Path], rejects: Path) -> Statistics:
-    """Counts a dataset's frames, regions, evidence, verdicts and rejects.
+    """Counts a dataset's frames, regions, evidence, verdicts and rejects; measures its text.
 
     Args:
         shards: Parquet files of annotated frames; may be none.
@@ -46,6 +49,7 @@ def collect(shards: Sequence[Path], rejects: Path) -> Statistics:
         evidence=_cross(_significant(rows), "kind"),
         verdicts=_verdicts(rows),
         rejects=_rejects(rejects),
+        text=measure(read(shards)),
     )
 
 

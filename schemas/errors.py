@@ -6,6 +6,7 @@
     ├── SourceMissing         a dataset's folder is unset, absent or empty
     ├── OutputError           the output folder cannot be written, or the disk is full
     ├── BackendUnavailable    a landmark, parsing or captioning backend cannot run here
+    ├── BudgetReached         the next request could pass `max_cost`: what is paid for is kept
     └── Rejected              a pair or frame that cannot be annotated: becomes a reject row
 
 `Rejected` is the only expected failure of one pair: the run goes on and keeps it with its reason.
@@ -66,6 +67,10 @@ class OutputError(FacextError):
 
 class BackendUnavailable(FacextError):
     """A backend named in the manifest cannot run here; the message says how to get it."""
+
+
+class BudgetReached(FacextError):
+    """The next request could cost more than is left of `max_cost`; the run can be resumed."""
 
 
 class Rejected(FacextError):

@@ -5,35 +5,24 @@ Wrong input is answered with the key, where it stands, and the nearest key that 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from schemas.calibration import load_calibration
 from schemas.errors import ManifestError, SourceMissing, UsageError, nearest
+from schemas.explaining import Explain, Mllm
+from schemas.settings import Settings
 
 MANIFEST = Path("data_manifest.yaml")
 FITTED = load_calibration()
 
 _ENVIRONMENT = re.compile(r"\$\{(\w+)\}")
 _KEYS = re.compile(r"\{(\w+)\}")
-
-
-class Settings(BaseModel):
-    """Base of every block: frozen, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def digest(self) -> str:
-        """Gives a short hash of the settings, the same for the same values."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 class Licence(Settings):
@@ -57,7 +46,7 @@ class Dataset(Settings):
     fake: str
     methods: dict[str, str] = Field(min_length=1)
     compressions: tuple[str, ...] = Field(("",), min_length=1)
-    splits: dict[str, str] = {}
+    splits: dict[str, str] = Field({})
     licence: Licence
     prepare: str = ""
 
@@ -180,40 +169,13 @@ class Measure(Settings):
     evidence: EvidenceSettings = EvidenceSettings()
 
 
-class Explain(Settings):
-    """Settings of the explain stage."""
-
-    explainer: str = "evidence"
-    mllm: str = ""
-
-
-class Mllm(Settings):
-    """An OpenAI-compatible captioning server. The key itself stays in the environment."""
-
-    base_url: str
-    model: str
-    api_key_env: str = "OPENAI_API_KEY"
-    timeout_s: float = Field(120.0, gt=0)
-    retries: int = Field(2, ge=0)
-    temperature: float = Field(0.0, ge=0)
-    max_tokens: int = Field(1200, ge=16)
-    image_size: int = Field(512, ge=32, le=2048)
-
-    @field_validator("base_url")
-    @classmethod
-    def _http(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
-        return url
-
-
 class Manifest(Settings):
     """The whole file."""
 
     output: str = Field("out", min_length=1)
     measure: Measure = Measure()
     explain: Explain = Explain()
-    mllms: dict[str, Mllm] = {}
+    mllms: dict[str, Mllm] = Field({})
     datasets: dict[str, Dataset] = Field(min_length=1)
 
     def dataset(self, name: str) -> Dataset:

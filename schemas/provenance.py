@@ -11,17 +11,19 @@ SUFFIXES = (".py", ".yaml", ".json", ".txt")
 
 
 @functools.cache
-def source_hash(*packages: str) -> str:
-    """Gives a short hash of the source and data files of some of the project's packages.
+def source_hash(*places: str, without: tuple[str, ...] = ()) -> str:
+    """Gives a short hash of the source and data files of some of the project's folders or files.
 
     It is part of whatever is kept for a later run, so that nobody reads the results of code that
     has since changed.
     """
     digest = hashlib.sha256()
-    for package in packages:
-        for path in sorted((PROJECT / package).rglob("*")):
-            if path.suffix in SUFFIXES:
-                digest.update(path.relative_to(PROJECT).as_posix().encode())
+    for place in places:
+        found = PROJECT / place
+        for path in sorted(found.rglob("*")) if found.is_dir() else [found]:
+            name = path.relative_to(PROJECT).as_posix()
+            if path.suffix in SUFFIXES and not name.startswith(without):
+                digest.update(name.encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 

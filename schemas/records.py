@@ -239,7 +239,9 @@ class AnnotatedFrame(MeasuredFrame):
         description="One mask for each `[SEG]` of `explanation`."
     )
     claims: tuple[Claim, ...] = Field(description="The published statements, none contradicted.")
-    claims_supported: int = Field(description="Statements that the pixels supported.")
+    claims_supported: int = Field(
+        description="Statements of the row's `explainer` that the pixels supported."
+    )
     claims_contradicted: int = Field(description="Statements that they refuted; not published.")
     claims_untestable: int = Field(description="Statements that no measurement could decide.")
     claims_refused: int = Field(
@@ -262,6 +264,32 @@ class AnnotatedFrame(MeasuredFrame):
         description="Hashes of the requests whose answers it comes from, in order; see `costs`."
     )
     explain_hash: str = Field(description="Hash of the explain settings.")
+
+
+class Cost(Record):
+    """One request to a captioning server: one row of `costs.parquet`, also where it failed."""
+
+    request: str = Field(description="Hash of the request, as in `requests` of the rows.")
+    subject: str = Field(description="Id of the frame, or key of the pair, that it is about.")
+    step: str = Field(
+        description="Place in the conversation, e.g. `ask`, `ask again 1`, `refuted`."
+    )
+    recipe: str = Field(description="Recipe that asked.")
+    server: str = Field(description="Address of the server.")
+    model: str = Field(description="Captioning model.")
+    sent_at: float = Field(description="Seconds since 1970, UTC.")
+    latency_s: float = Field(description="From the first attempt to the end, waits included.")
+    attempts: int = Field(description="How often it was sent.")
+    outcome: str = Field(
+        description="`answered`; else why there is no answer: `server_error`, `refused_request`, "
+        "`stopped`, `lost` (its process died; it may have been billed), `in flight` (a batch)."
+    )
+    prompt_tokens: int | None = Field(description="As the server counted; null: it did not.")
+    completion_tokens: int | None = Field(description="As the server counted; null: it did not.")
+    cost: float = Field(
+        description="In the unit of the manifest's prices; where the server tells no tokens, or an "
+        "attempt may have been billed without an answer, the most that it can be."
+    )
 
 
 class Reject(Record):

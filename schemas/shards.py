@@ -43,7 +43,7 @@ def write_records(
     Raises:
         OutputError: The folder cannot be written or the disk is full.
     """
-    table = to_table(rows, record).replace_schema_metadata(_metadata(record, metadata))
+    table = to_table(rows, record).replace_schema_metadata(file_metadata(record, metadata))
     return write_table(path, table)
 
 
@@ -63,7 +63,8 @@ def write_table(path: Path, table: pa.Table) -> Path:
     return path
 
 
-def _metadata(record: type[Record], metadata: Mapping[str, Any] | None) -> dict[bytes, bytes]:
+def file_metadata(record: type[Record], metadata: Mapping[str, Any] | None) -> dict[bytes, bytes]:
+    """Gives a file's metadata: `facext` (versions and given facts) and Hugging Face features."""
     facts = {"format_version": FORMAT_VERSION, "record": record.__name__, **(metadata or {})}
     return {
         METADATA_KEY: json.dumps(facts, sort_keys=True).encode(),

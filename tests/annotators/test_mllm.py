@@ -9,7 +9,8 @@ from annotators.pipeline import explain_frame
 from annotators.verify import verify
 from qa.pictures import decode
 from schemas.errors import BackendUnavailable
-from schemas.manifest import EvidenceSettings, Mllm
+from schemas.explaining import Mllm
+from schemas.manifest import EvidenceSettings
 from schemas.records import DIRECTIONS, MeasuredFrame
 from schemas.shards import read_records
 from tests.scripted_server import ScriptedServer, prompt_of, regions_of, true_claims

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.units import Store, code_version, unit_id, write_text
+from flows.units import Store, measuring_code, unit_id, write_text
 from schemas.errors import OutputError, RejectReason
 from schemas.provenance import file_hash
 from schemas.records import Pair, Reject
@@ -87,6 +87,6 @@ def test_hashes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert file_hash(tmp_path / "a").startswith("ba7816bf8f01cfea")
     assert file_hash(tmp_path / "nowhere") == ""
-    release, _, source = code_version().partition("+")
+    release, _, source = measuring_code().partition("+")
     assert release.count(".") == 2
     assert len(source) == 8

@@ -1,0 +1,130 @@
+"""What every recipe is made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from annotators.explain import PROMPTS
+from annotators.mllm.answer import Answered, ClaimsForm
+from annotators.mllm.pictures import Pictures
+from annotators.mllm.talk import Talk
+from schemas.records import DIRECTIONS, MeasuredFrame
+
+SHARED = ("invalid.txt", "refuted.txt", "lexicon.yaml")
+"""Files that every recipe asks with."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a model may be told of how a forgery was made.
+
+    Attributes:
+        name: The method as the source spells it.
+        forgery: Its class.
+    """
+
+    name: str
+    forgery: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a recipe may show and tell.
+
+    Attributes:
+        frames: The frame; of a recipe for videos all frames of the pair, in order.
+        method: What is told of the method; `None` where it is hidden.
+        size: Side of the pictures, in pixels.
+    """
+
+    frames: tuple[MeasuredFrame, ...]
+    method: Method | None
+    size: int
+
+    @property
+    def frame(self) -> MeasuredFrame:
+        """The frame, or the first."""
+        return self.frames[0]
+
+    def pictures(self) -> list[Pictures]:
+        """Gives the pictures of each frame."""
+        return [Pictures(frame, self.size) for frame in self.frames]
+
+
+Ask = Callable[[Scene, Talk], Awaitable[Answered]]
+
+
+def same(frame: MeasuredFrame) -> MeasuredFrame:
+    """Leaves a frame as it is: the recipe speaks of the regions that were localised."""
+    return frame
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to let a captioning model explain.
+
+    Attributes:
+        name: Its name in the manifest.
+        prompts: Its files below `annotators/prompts`; their hash is the recipe's version.
+        ask: Holds the conversation.
+        level: Gives the frame with the regions that the recipe speaks of.
+        is_told: It always tells the method, as its original does.
+        is_for_videos: One conversation for all frames of a pair.
+        asks_model: False for one that only fills templates.
+    """
+
+    name: str
+    prompts: tuple[str, ...]
+    ask: Ask
+    level: Callable[[MeasuredFrame], MeasuredFrame] = same
+    is_told: bool = False
+    is_for_videos: bool = False
+    asks_model: bool = True
+
+    @property
+    def prompt_hash(self) -> str:
+        """Names the version of its prompts."""
+        digest = hashlib.sha256()
+        for name in (*self.prompts, *SHARED):
+            digest.update((PROMPTS / name).read_bytes())
+        return digest.hexdigest()[:16]
+
+
+def form_of(frame: MeasuredFrame) -> ClaimsForm:
+    """Gives the form of an answer about the regions of a frame."""
+    return ClaimsForm({region.name: region.category_id for region in frame.regions})
+
+
+def lines(every: Iterable[str]) -> str:
+    """Joins the lines of a list in a prompt."""
+    return "\n".join(every)
+
+
+def regions_of(frame: MeasuredFrame) -> str:
+    """Lists the regions by the numbers of their outlines."""
+    return lines(f"{n}. {region.name}" for n, region in enumerate(frame.regions, 1))
+
+
+def evidence_of(frame: MeasuredFrame) -> str:
+    """Lists the measurements of the regions."""
+    names = {region.category_id: region.name for region in frame.regions}
+    return lines(
+        f"- {names[one.category_id]}: {one.kind} {one.direction}, {one.effect:.2f} {one.unit}"
+        f" ({'significant' if one.significant else 'not significant'})"
+        for one in frame.evidence
+        if one.category_id in names
+    )
+
+
+def vocabulary() -> str:
+    """Lists the kinds and their directions."""
+    return lines(f"- {kind}: {', '.join(words)}" for kind, words in DIRECTIONS.items())
+
+
+def told(method: Method | None) -> str:
+    """Words what is told of the method; empty where it is hidden."""
+    if method is None:
+        return ""
+    return f"The forgery was made by the method {method.name} ({method.forgery}).\n"
