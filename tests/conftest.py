@@ -20,6 +20,8 @@ from fict.tree import Tree, load_tree
 from flows.local import annotate_dataset
 from flows.run import Run, Summary, make_run
 from schemas.manifest import Measure
+from schemas.records import MeasuredFrame
+from schemas.shards import read_records
 from sources.crop import CropPair, crop_clip
 from sources.forge import forge
 from sources.pairs import FramePair
@@ -128,5 +130,13 @@ def annotated(
     """The small dataset, annotated once for all tests that only look."""
     folder = tmp_path_factory.mktemp("annotated")
     run = make_run("toy", write_manifest(folder), workers=1)
-    summary, _ = annotate_dataset(run, silent)
-    return run, summary
+    return run, annotate_dataset(run, silent).summary
+
+
+@pytest.fixture(scope="session")
+def recoloured(annotated: tuple[Run, Summary]) -> MeasuredFrame:
+    """A measured frame whose lips were recoloured."""
+    run, _ = annotated
+    paths = [path for path in run.measured.folder.glob("*.parquet") if "rejects" not in path.name]
+    rows = read_records(sorted(paths), MeasuredFrame)
+    return next(row for row in rows if row.method == "LipRecolour")

@@ -15,7 +15,9 @@ Reply = Callable[[dict[str, Any]], str | tuple[int, str]]
 class ScriptedServer:
     """Serves `/v1/chat/completions` on loopback; `requests` keeps what was asked."""
 
-    def __init__(self, reply: Reply, finish_reason: str = "stop") -> None:
+    def __init__(
+        self, reply: Reply, finish_reason: str = "stop", usage: tuple[int, int] = (1, 1)
+    ) -> None:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.down = False
@@ -31,7 +33,7 @@ class ScriptedServer:
                 status, body = (
                     answer
                     if isinstance(answer, tuple)
-                    else (200, completion(answer, finish_reason))
+                    else (200, completion(answer, finish_reason, usage))
                 )
                 encoded = body.encode()
                 self.send_response(status)
@@ -57,7 +59,7 @@ class ScriptedServer:
         self._thread.join()
 
 
-def completion(text: str, finish_reason: str = "stop") -> str:
+def completion(text: str, finish_reason: str = "stop", usage: tuple[int, int] = (1, 1)) -> str:
     return json.dumps(
         {
             "id": "x", "object": "chat.completion", "created": 0, "model": "scripted",
@@ -67,7 +69,7 @@ def completion(text: str, finish_reason: str = "stop") -> str:
                     "message": {"role": "assistant", "content": text},
                 }
             ],
-            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+            "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1]},
         }
     )  # fmt: skip
 

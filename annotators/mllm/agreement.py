@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import re
+from typing import Any
 
 import yaml
 
-from annotators.explain import PROMPTS, plain
+from annotators.explain import plain, template
 from fict.tree import load_tree
 from schemas.records import DIRECTIONS, EvidenceKind
 
@@ -21,13 +22,27 @@ WHOLE = ("face", "image")
 
 
 @functools.cache
-def _lexicon() -> dict[str, dict[str, re.Pattern[str]]]:
+def _words() -> dict[str, dict[str, re.Pattern[str]]]:
     """Gives the words of each direction, by kind."""
-    words = yaml.safe_load((PROMPTS / "lexicon.yaml").read_text(encoding="utf-8"))
     return {
-        kind: {way: re.compile(rf"\b(?:{'|'.join(stems)})", re.I) for way, stems in ways.items()}
-        for kind, ways in words.items()
+        kind: {way: _any(starts) for way, starts in ways.items()}
+        for kind, ways in _lexicon()["directions"].items()
     }
+
+
+@functools.cache
+def _references() -> re.Pattern[str]:
+    return _any(_lexicon()["references"])
+
+
+@functools.cache
+def _lexicon() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load(template("lexicon.yaml"))
+    return read
+
+
+def _any(starts: list[str]) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(starts)})", re.IGNORECASE)
 
 
 @functools.cache
@@ -46,12 +61,12 @@ def disagreement(sentence: str, concept: int, kind: EvidenceKind, direction: str
         kind: What the claim says has changed.
         direction: How.
     """
-    text, tree = plain(sentence), load_tree()
+    text, tree = _references().sub(" ", plain(sentence)), load_tree()
     for found in _names().findall(text):
         named = tree.by_name[found.lower()]
         if named.id != concept and not tree.related(named.id, concept):
             return f"the sentence speaks of the {named.name}, too: one sentence, one region"
-    ways, told = _lexicon().get(kind.value, {}), _PHRASE.sub(" ", sentence)
+    ways, told = _words().get(kind.value, {}), _PHRASE.sub(" ", sentence)
     if direction in ways and not ways[direction].search(told):
         for other in DIRECTIONS[kind]:
             if other != direction and other in ways and ways[other].search(told):

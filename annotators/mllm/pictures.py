@@ -22,6 +22,8 @@ YELLOW, BLACK = (255, 255, 0), (0, 0, 0)
 GAP_PX = 2
 """Untouched pixels between a region and its outline, of 512."""
 QUALITY = 92
+LEAST_SCALE = 0.35
+"""Digits smaller than that cannot be read."""
 
 
 class Pictures:
@@ -90,7 +92,7 @@ def outlined(image: Image, masks: list[NDArray[np.bool_]]) -> Image:
 
 def _write(copy: Image, number: str, grown: NDArray[np.uint8]) -> None:
     """Writes a region's number beside its outline, within the picture."""
-    scale = len(copy) / 512 * 0.5
+    scale = max(LEAST_SCALE, len(copy) / 512 * 0.5)
     font = cv2.FONT_HERSHEY_SIMPLEX
     (width, height), _ = cv2.getTextSize(number, font, scale, 1)
     x, y, w, h = cv2.boundingRect(grown)

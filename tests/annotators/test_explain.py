@@ -103,6 +103,6 @@ def test_the_evidence_explainer_speaks_of_every_measured_region(annotated):
     run, _ = annotated
     paths = [p for p in run.measured.folder.glob("*.parquet") if "rejects" not in p.name]
     for frame in read_records(sorted(paths), MeasuredFrame):
-        said = explain_by_evidence(frame, SETTINGS)
+        statements = explain_by_evidence(frame, SETTINGS)
         known = {one.category_id for one in frame.evidence if one.significant}
-        assert {one.category_id for one in said.statements} == known
+        assert {one.category_id for one in statements} == known

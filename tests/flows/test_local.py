@@ -14,31 +14,16 @@ from datasets import load_dataset
 from pycocotools import mask as coco
 
 from flows import stages
+from flows.explain import explain, is_annotated
 from flows.local import annotate_dataset
 from flows.run import PlannedPair, make_run
 from schemas.errors import OutputError, RejectReason, SourceMissing, UsageError
-from schemas.records import AnnotatedFrame, Reject
+from schemas.records import Reject
 from schemas.shards import read_metadata, read_records
 from sources.forge import read_truth
 from sources.video import read_frames, write_video
 from tests.conftest import LEVELS, METHODS, silent
-from tests.scripted_server import ScriptedServer, true_claims
-
-
-def shards_of(run):
-    return sorted(run.shards.glob("*.parquet"))
-
-
-def rows_of(run):
-    return read_records(shards_of(run), AnnotatedFrame)
-
-
-def rejects_of(run):
-    return read_records(run.rejects_path, Reject)
-
-
-def all_bytes(run):
-    return {path.name: path.read_bytes() for path in [*shards_of(run), run.rejects_path]}
+from tests.results import all_bytes, rejects_of, rows_of, shards_of
 
 
 def test_every_frame_is_a_row_or_a_reject(annotated):
@@ -138,9 +123,9 @@ def test_other_tools_open_a_shard_without_our_code(annotated, tmp_path):
 def test_a_second_run_does_nothing_and_changes_no_byte(annotated):
     run, summary = annotated
     before = all_bytes(run)
-    again, done = annotate_dataset(run, silent)
-    assert done == 0
-    assert again == summary
+    again = annotate_dataset(run, silent)
+    assert again.done == 0
+    assert again.summary == summary
     assert all_bytes(run) == before
 
 
@@ -163,22 +148,14 @@ def test_an_interrupted_run_goes_on(annotated, tmp_path, write_manifest):
         annotate_dataset(run, interrupt)
     finished = len(list(run.measured.folder.glob("*.json")))
     assert 2 <= finished < 12
-    _, done = annotate_dataset(run, silent)
+    done = annotate_dataset(run, silent).done
     assert done == 24 - finished
     assert all_bytes(run) == all_bytes(whole)
 
 
-def test_a_changed_setting_measures_again_and_a_changed_explainer_does_not(
-    annotated, tmp_path, write_manifest
-):
+def test_a_changed_setting_measures_again(annotated, tmp_path, write_manifest):
     whole, _ = annotated
     shutil.copytree(whole.output.parent, tmp_path / "out")
-    with ScriptedServer(true_claims) as server:
-        path = write_manifest(tmp_path, mllms__local__base_url=server.url)
-        asked = make_run("toy", path, explainer="mllm", limit=2, workers=1)
-        pairs = stages.waiting(asked, stages.plan(asked))
-        assert stages.measure(asked, pairs, silent) == 0
-        assert stages.explain(asked, pairs, silent) == 2
     changed = make_run("toy", write_manifest(tmp_path, measure__frames=2), limit=1, workers=1)
     pairs = stages.waiting(changed, stages.plan(changed))
     assert stages.measure(changed, pairs, silent) == 1
@@ -188,52 +165,10 @@ def test_a_limit_is_on_new_work_and_keeps_what_is_done(annotated, tmp_path, writ
     whole, _ = annotated
     run = make_run("toy", write_manifest(tmp_path), workers=1, limit=5)
     for done in (5, 10, 12, 12):
-        summary, _ = annotate_dataset(run, silent)
+        summary = annotate_dataset(run, silent).summary
         assert (summary.pairs, summary.open_pairs) == (12, 12 - done)
         assert len({(r.method, r.compression, r.pair) for r in rows_of(run)}) <= done
     assert all_bytes(run) == all_bytes(whole)
-
-
-# ---- the captioning explainer ----
-
-
-def test_claims_of_a_captioning_model_land_in_the_shards(tmp_path, write_manifest):
-    with ScriptedServer(true_claims) as server:
-        path = write_manifest(tmp_path, mllms__local__base_url=server.url, mllms__local__retries=0)
-        run = make_run("toy", path, explainer="mllm", workers=1)
-        summary, _ = annotate_dataset(run, silent)
-        asked = len(server.requests)
-        annotate_dataset(run, silent)
-        silent_frames = summary.rejects["no_evidence"]
-        assert len(server.requests) == asked == summary.frames.total() + silent_frames
-    for row in rows_of(run):
-        assert (row.explainer, row.model) == ("mllm", "default")
-        assert all("I can see that" in claim.sentence for claim in row.claims)
-        assert row.claims_supported == len(row.claims)
-
-
-def test_a_nonsense_answer_falls_back_with_its_reason(tmp_path, write_manifest):
-    with ScriptedServer(lambda request: "blorp") as server:
-        path = write_manifest(tmp_path, mllms__local__base_url=server.url, mllms__local__retries=0)
-        run = make_run("toy", path, explainer="mllm", workers=1, limit=1)
-        summary, _ = annotate_dataset(run, silent)
-    assert summary.fallbacks == {"invalid_answer": 3}
-    assert {row.explainer for row in rows_of(run)} == {"evidence"}
-
-
-def test_a_server_that_was_down_is_asked_again_and_its_answers_are_published(
-    tmp_path, write_manifest
-):
-    with ScriptedServer(true_claims) as server:
-        path = write_manifest(tmp_path, mllms__local__base_url=server.url, mllms__local__retries=0)
-        run = make_run("toy", path, explainer="mllm", workers=1, limit=1)
-        server.down = True
-        summary, _ = annotate_dataset(run, silent)
-        assert summary.fallbacks == {"server_error": 3}
-        server.down = False
-        summary, done = annotate_dataset(run, silent)
-    assert (done, summary.fallbacks.total()) == (1, 0)
-    assert {row.explainer for row in rows_of(run)} == {"mllm"}
 
 
 # ---- bad input ----
@@ -259,7 +194,7 @@ def damaged(source: Path, tmp_path: Path) -> Path:
 def test_damaged_videos_become_rejects_and_the_run_goes_on(damaged, tmp_path, write_manifest):
     path = write_manifest(tmp_path, datasets__toy__root=str(damaged))
     run = make_run("toy", path, workers=1)
-    summary, _ = annotate_dataset(run, silent)
+    summary = annotate_dataset(run, silent).summary
     reasons = {
         (one.method, one.compression, one.pair): one.reason
         for one in rejects_of(run)
@@ -356,7 +291,7 @@ def test_a_full_disk_is_one_error_and_the_rerun_completes(
         patch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
         with pytest.raises(OutputError, match="0 MiB are free"):
             annotate_dataset(run, silent)
-    summary, _ = annotate_dataset(run, silent)
+    summary = annotate_dataset(run, silent).summary
     assert (summary.pairs, summary.open_pairs) == (12, 10)
 
 
@@ -383,7 +318,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(tmp_path, write_ma
         with pytest.raises(OutputError, match="No space left"):
             annotate_dataset(run, fill)
         (small / "more").unlink()
-        summary, _ = annotate_dataset(run, silent)
+        summary = annotate_dataset(run, silent).summary
         assert summary.frames.total() + summary.rejects.total() == 36
     finally:
         os.system(f"umount {small}")
@@ -418,13 +353,13 @@ def test_a_bug_is_a_reject_until_a_later_run_does_better(tmp_path, write_manifes
         raise ZeroDivisionError("planted")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "explain_frame", bug)
+        patch.setattr("flows.explain.publish", bug)
         annotate_dataset(run, silent)
     assert {one.reason for one in rejects_of(run)} == {"internal_error"}
     assert "ZeroDivisionError: planted" in rejects_of(run)[0].detail
-    summary, done = annotate_dataset(run, silent)
-    assert done == 1
-    assert len(rows_of(run)) == summary.frames.total() == 3
+    outcome = annotate_dataset(run, silent)
+    assert outcome.done == 1
+    assert len(rows_of(run)) == outcome.summary.frames.total() == 3
     assert rejects_of(run) == []
 
 
@@ -436,11 +371,11 @@ def test_a_pair_measured_again_is_explained_again(tmp_path, write_manifest):
         stage="measure", reason="internal_error", detail="",
     )  # fmt: skip
     run.measured.commit(first.measure_unit, [], [bug])
-    stages.explain(run, [first], silent)
-    assert not stages.is_annotated(run, first)
-    summary, _ = annotate_dataset(run, silent)
+    explain(run, [first], silent)
+    assert not is_annotated(run, first)
+    summary = annotate_dataset(run, silent).summary
     assert summary.frames.total() == 3
-    assert stages.is_annotated(run, plan[0])
+    assert is_annotated(run, plan[0])
 
 
 def test_a_new_reject_is_published_though_no_unit_changed(annotated, tmp_path, write_manifest):
@@ -448,10 +383,10 @@ def test_a_new_reject_is_published_though_no_unit_changed(annotated, tmp_path, w
     source = tmp_path / "source"
     shutil.copytree(whole.manifest.dataset("toy").folder("toy"), source)
     run = make_run("toy", write_manifest(tmp_path, datasets__toy__root=str(source)), workers=1)
-    before, _ = annotate_dataset(run, silent)
+    before = annotate_dataset(run, silent).summary
     stray = source / "manipulated_sequences/LipRecolour/c23/videos/777_000.mp4"
     shutil.copy(source / "original_sequences/youtube/c23/videos/000.mp4", stray)
-    after, _ = annotate_dataset(run, silent)
+    after = annotate_dataset(run, silent).summary
     assert after.rejects - before.rejects == {"missing_partner": 1}
     assert after.frames == before.frames
 
@@ -469,20 +404,6 @@ def test_what_was_deleted_or_torn_is_made_again(annotated, tmp_path, write_manif
         gone.write_text("[]")
     annotate_dataset(run, silent)
     assert all_bytes(run) == all_bytes(whole)
-
-
-def test_a_run_works_on_its_own_plan_whatever_another_one_writes(tmp_path, write_manifest):
-    with ScriptedServer(true_claims) as server:
-        path = write_manifest(tmp_path, mllms__local__base_url=server.url)
-        plain = make_run("toy", path, workers=1, limit=1)
-        pairs = stages.waiting(plain, stages.plan(plain))
-        stages.measure(plain, pairs, silent)
-        asked = make_run("toy", path, explainer="mllm", workers=1, limit=1)
-        stages.plan(asked)
-        stages.explain(plain, pairs, silent)
-        summary, _ = annotate_dataset(asked, silent)
-    assert {row.explainer for row in rows_of(asked)} == {"mllm"}
-    assert summary.fallbacks.total() == 0
 
 
 def test_the_plan_is_written_down(annotated):

@@ -1,18 +1,19 @@
 """The client against a real server, whose habits no script would think of."""
 
+import asyncio
 import base64
-from contextlib import closing
 
 import cv2
 import openai
 import pytest
 from skimage.data import astronaut
 
-from annotators.mllm import MllmExplainer
-from annotators.pipeline import explain_frame
-from schemas.manifest import EvidenceSettings, Mllm
-from schemas.records import MeasuredFrame
-from schemas.shards import read_records
+from annotators.mllm.client import Client
+from annotators.mllm.explainer import MllmExplainer
+from annotators.mllm.store import AnswerStore
+from annotators.publish import publish
+from schemas.explaining import Explain, Mllm
+from schemas.manifest import EvidenceSettings
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +24,6 @@ def server(tmp_path_factory):
 
     with tiny_llava.serve(tiny_llava.build(tmp_path_factory.mktemp("llava"))) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def frame(annotated) -> MeasuredFrame:
-    run, _ = annotated
-    paths = [p for p in run.measured.folder.glob("*.parquet") if "rejects" not in p.name]
-    rows = read_records(sorted(paths), MeasuredFrame)
-    return next(row for row in rows if row.method == "LipRecolour")
 
 
 def test_a_real_server_answers_about_a_picture(server):
@@ -48,11 +41,20 @@ def test_a_real_server_answers_about_a_picture(server):
     assert picture_tokens == 16  # 4 x 4 patches: the picture reached the model
 
 
-def test_the_gibberish_of_a_real_model_falls_back(server, frame):
+def test_the_gibberish_of_a_real_model_falls_back(server, recoloured, tmp_path):
     base_url, model = server
-    block = Mllm(base_url=base_url, model=model, retries=0, max_tokens=24, image_size=64)
-    explainer = MllmExplainer(block)
-    with closing(explainer.client):
-        row = explain_frame(frame, explainer, EvidenceSettings(), "hash")
+    block = Mllm(base_url=base_url, model=model, max_tokens=24, image_size=64)
+
+    async def explain(store):
+        async with Client(block, store) as client:
+            explainer = MllmExplainer(client, Explain(reasks=1), EvidenceSettings(), {})
+            return await explainer.explain([recoloured])
+
+    with AnswerStore(tmp_path / "answers.sqlite") as store:
+        [said] = asyncio.run(explain(store))
+        costs = store.costs().to_pandas()
+    row = publish(said, "hash")
     assert row.explainer == "evidence"
     assert row.fallback_reason.startswith(("invalid_answer:", "cut_answer:"))
+    assert costs["outcome"].tolist() == ["answered"] * 2
+    assert (costs["completion_tokens"] > 0).all()
