@@ -1,6 +1,6 @@
 """The pictures of a frame as a request holds them: both crops, and the regions outlined.
 
-Outlines are drawn on a copy and outside of the regions: nothing of the evidence is covered.
+Outlines are drawn on a copy of the fake side, which is sent untouched as well: they cover nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from schemas.records import MeasuredFrame, Picture, Region
 Image = NDArray[np.uint8]
 
 YELLOW, BLACK = (255, 255, 0), (0, 0, 0)
-GAP_PX = 2
-"""Untouched pixels between a region and its outline, of 512."""
+FONT = cv2.FONT_HERSHEY_SIMPLEX
 QUALITY = 92
+ROOM = 0.7
+"""Radius of the disc that a number needs, as a share of its longer side."""
 LEAST_SCALE = 0.35
 """Digits smaller than that cannot be read."""
 
@@ -68,38 +69,51 @@ class Pictures:
 
 
 def outlined(image: Image, masks: list[NDArray[np.bool_]]) -> Image:
-    """Draws numbered outlines around regions.
+    """Draws numbered outlines of regions.
 
     Args:
         image: `(S, S, 3) uint8` RGB; it is not changed.
         masks: `(S, S) bool` each, in the order of the numbers from 1.
-
-    Returns:
-        A copy; no pixel of any region differs.
     """
     copy = image.copy()
-    covered = np.logical_or.reduce(masks) if masks else np.zeros(image.shape[:2], bool)
-    gap = max(1, round(GAP_PX * len(image) / 512))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * gap + 1, 2 * gap + 1))
-    for number, mask in enumerate(masks, 1):
-        grown = np.asarray(cv2.dilate(mask.astype(np.uint8), kernel))
-        rims, _ = cv2.findContours(grown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for mask in masks:
+        rims, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(copy, rims, -1, YELLOW, 1)
-        _write(copy, str(number), grown)
-    copy[covered] = image[covered]
+    for number, mask in enumerate(masks, 1):
+        _write(copy, str(number), mask)
     return copy
 
 
-def _write(copy: Image, number: str, grown: NDArray[np.uint8]) -> None:
-    """Writes a region's number beside its outline, within the picture."""
+def _write(copy: Image, number: str, mask: NDArray[np.bool_]) -> None:
+    """Writes a region's number into each part that has room for it, or once beside the region."""
     scale = max(LEAST_SCALE, len(copy) / 512 * 0.5)
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    (width, height), _ = cv2.getTextSize(number, font, scale, 1)
-    x, y, w, h = cv2.boundingRect(grown)
-    left = x + w + 2 if x + w + 2 + width < len(copy) else max(0, x - width - 2)
-    foot = min(max(y + (h + height) // 2, height), len(copy) - 1)
-    for colour, thickness in ((BLACK, 3), (YELLOW, 1)):
-        cv2.putText(copy, number, (left, foot), font, scale, colour, thickness, cv2.LINE_AA)
+    (width, height), _ = cv2.getTextSize(number, FONT, scale, 1)
+    places = _roomy_places(mask, ROOM * max(width, height))
+    for x, y in places or [_beside(mask, width)]:
+        left = int(np.clip(x - width // 2, 0, len(copy) - width))
+        foot = int(np.clip(y + height // 2, height, len(copy) - 1))
+        for colour, thickness in ((BLACK, 3), (YELLOW, 1)):
+            cv2.putText(copy, number, (left, foot), FONT, scale, colour, thickness, cv2.LINE_AA)
+
+
+def _roomy_places(mask: NDArray[np.bool_], radius: float) -> list[tuple[int, int]]:
+    """Gives x, y of the widest place of each connected part that holds a disc of this radius."""
+    room = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8))
+    places = []
+    for part in range(1, count):
+        within = np.where(parts == part, room, 0)
+        y, x = np.unravel_index(int(within.argmax()), within.shape)
+        if within[y, x] >= radius:
+            places.append((int(x), int(y)))
+    return places
+
+
+def _beside(mask: NDArray[np.bool_], width: int) -> tuple[int, int]:
+    """Gives x, y of a text's centre right of a region, or left of it at the picture's border."""
+    left, top, w, h = cv2.boundingRect(mask.astype(np.uint8))
+    x = left + w + 2 + width // 2
+    return (x if x + width // 2 < len(mask) else left - 2 - width // 2), top + h // 2
 
 
 def _mask(region: Region, size: int) -> NDArray[np.bool_]:
