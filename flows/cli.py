@@ -139,12 +139,25 @@ def forge(
 @facext.command(short_help="Write a dataset's report again.")
 @click.argument("dataset")
 @manifest_option
-def qa(dataset: str, manifest: Path) -> int:
+@click.option(
+    "--parroting", type=click.IntRange(2), metavar="FRAMES",
+    help="First ask the captioning model about so many frames twice, told their true and "
+    "another method, and compare: does it say what it sees or what it is told?",
+)  # fmt: skip
+@click.option("--recipe", default="", help="Of --parroting: how the model is asked.")
+@click.option("--mllm", default="", help="Of --parroting: which captioning server.")
+def qa(dataset: str, manifest: Path, parroting: int | None, recipe: str, mllm: str) -> int:
     """Write the report of an annotated DATASET again: out/DATASET/qa/index.html."""
     from flows.run import make_run
     from qa.report import write_report
 
     run = make_run(dataset, manifest)
+    if parroting:
+        from flows.parroting import run_parroting
+
+        asks = {"explainer": "mllm", "recipe": recipe, "mllm": mllm}
+        with _bar() as progress:
+            run_parroting(make_run(dataset, manifest, explain=asks), parroting, progress)
     click.echo(write_report(dataset, run.shards, run.rejects_path, run.output / "qa"))
     return DONE
 

@@ -18,6 +18,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from qa.leaks import wording
+from qa.parroting import Parroting
 from qa.pictures import colour, panels, strip, to_jpeg
 from qa.statistics import collect
 from schemas.arrow import arrow_schema, from_table
@@ -75,6 +76,7 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
                 text={
                     "By writer": _figures(statistics.text.quality, "text"),
                     "Fallbacks": _figures(statistics.text.fallbacks, "fallbacks"),
+                    "Parroting": _figures(_parroting(folder / "parroting.parquet"), "parroting"),
                 },
                 rejects=rejected[:MAX_REJECTS],
                 rejects_total=len(rejected),
@@ -88,6 +90,13 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
         why = error.strerror or error
         raise OutputError(f"cannot write the report into {folder}: {why}") from error
     return folder / "index.html"
+
+
+def _parroting(path: Path) -> pd.DataFrame:
+    """Reads the figures of the last parroting test; empty where none was made."""
+    rows = read_records(path, Parroting) if path.is_file() else []
+    table = pd.DataFrame([row.model_dump() for row in rows], columns=list(Parroting.model_fields))
+    return table.set_index("method")
 
 
 def _environment() -> jinja2.Environment:
