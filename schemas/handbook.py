@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from schemas.arrow import FORMAT_VERSION, arrow_type
 from schemas.errors import RejectReason
-from schemas.records import DIRECTIONS, AnnotatedFrame, Record, Reject
+from schemas.records import DIRECTIONS, AnnotatedFrame, Cost, Record, Reject
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "format.md"
 
@@ -21,6 +21,8 @@ Format {FORMAT_VERSION}. This page is made from the records in `schemas/records.
     out/<dataset>/annotations/*.parquet   one row per annotated frame pair (`AnnotatedFrame`)
     out/<dataset>/rejects/*.parquet       one row per pair or frame without annotation (`Reject`)
     out/<dataset>/plan.parquet            the pairs of the last run and their units of work
+    out/<dataset>/costs.parquet           one row per request to a captioning model (`Cost`)
+    out/<dataset>/answers.sqlite          its answers as they came
     out/<dataset>/qa/index.html           the report
 
 Parquet, zstd, row groups of 100 rows. Masks are COCO run lengths with string counts; pycocotools
@@ -44,7 +46,7 @@ those of the square face crop; `affine` maps the first to the second. Boxes are 
 
 def page() -> str:
     """Gives the whole page."""
-    records: list[type[Record]] = [AnnotatedFrame, *_nested(AnnotatedFrame), Reject]
+    records: list[type[Record]] = [AnnotatedFrame, *_nested(AnnotatedFrame), Reject, Cost]
     parts = [INTRODUCTION, *(_table(record) for record in dict.fromkeys(records))]
     parts.append("## Evidence kinds and directions\n\n| kind | directions |\n|---|---|")
     parts[-1] += "".join(f"\n| {kind} | {', '.join(words)} |" for kind, words in DIRECTIONS.items())
