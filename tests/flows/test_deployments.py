@@ -14,7 +14,9 @@ import pytest
 from flows.deployments import deployments, is_healthy
 from schemas.records import AnnotatedFrame
 from schemas.shards import read_records
+from tests.scripted_server import ScriptedServer, true_claims
 
+KEY = "planted-secret-4711"
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -32,8 +34,14 @@ def wait(condition, seconds: float, what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory, write_manifest):
-    """`make up` on a port and a database of its own."""
+def captions():
+    with ScriptedServer(true_claims) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, write_manifest, captions):
+    """`make up` on a port and a database of its own, with a captioning server."""
     folder = tmp_path_factory.mktemp("served")
     url = f"http://127.0.0.1:{free_port()}/api"
     env = {
@@ -42,11 +50,13 @@ def served(tmp_path_factory, write_manifest):
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "NO_COLOR": "1",
+        "FACEXT_API_KEY": KEY,
     }
     env.pop("FFPP_ROOT", None)
     log = (folder / "log").open("wb")
+    manifest = write_manifest(folder, mllms__local__base_url=captions.url)
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.deployments", str(write_manifest(folder))],
+        [sys.executable, "-m", "flows.deployments", str(manifest)],
         cwd=PROJECT, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 
@@ -69,9 +79,9 @@ def served(tmp_path_factory, write_manifest):
         log.close()
 
 
-def run_deployment(name: str, env: dict[str, str]) -> subprocess.CompletedProcess:
+def run_deployment(name: str, env: dict[str, str], *more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "prefect", "deployment", "run", name, "--watch"],
+        [sys.executable, "-m", "prefect", "deployment", "run", name, "--watch", *more],
         cwd=PROJECT, env=env, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
@@ -83,6 +93,20 @@ def test_a_run_of_the_toy_deployment_leaves_shards(served):
     rows = read_records(sorted((folder / "out/toy/annotations").glob("*.parquet")), AnnotatedFrame)
     assert {row.method for row in rows} >= {"LipRecolour"}
     assert (folder / "out/toy/qa/index.html").is_file()
+
+
+def test_a_captioning_run_keeps_its_key_out_of_prefect_and_of_all_results(served, captions):
+    folder, env = served
+    ran = run_deployment("annotate/toy", env, "--param", "explainer=mllm")
+    assert ran.returncode == 0, ran.stdout + ran.stderr + (folder / "log").read_text()
+    assert set(captions.keys) == {f"Bearer {KEY}"}
+    rows = read_records(sorted((folder / "out/toy/annotations").glob("*.parquet")), AnnotatedFrame)
+    assert {row.explainer for row in rows} == {"mllm"}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {"log", "answers.sqlite", "costs.parquet"} <= {path.name for path in files}
+    assert any(path.is_relative_to(folder / "prefect") for path in files)
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+    assert KEY not in ran.stdout + ran.stderr
 
 
 def test_a_run_without_its_folder_fails_and_names_the_variable(served):
