@@ -1,4 +1,4 @@
-"""`facext annotate toy --explainer mllm` as a user runs it, with a server that plays every fault."""
+"""`facext annotate toy --explainer mllm`, as a user runs it, with a server that plays all faults."""
 
 import os
 import shutil
