@@ -1,4 +1,4 @@
-"""`facext annotate toy --explainer mllm`, as a user runs it, with a server that plays all faults."""
+"""`facext annotate toy --explainer mllm`, as a user runs it, while the server plays all faults."""
 
 import os
 import shutil
