@@ -112,7 +112,9 @@ def lines(recipes: dict[str, Any]) -> list[str]:
     """Prints the figures of all recipes, a recipe a line, values without intervals."""
     levels = list(next(iter(recipes.values()))["claim_precision"])
     by_level = (("precision", "claim_precision"), ("recall", "claim_recall"))
-    columns = {f"{head} {c}": (name, c) for head, name in by_level for c in levels}
+    columns: dict[str, tuple[str, ...]] = {
+        f"{head} {c}": (name, c) for head, name in by_level for c in levels
+    }
     columns |= {head: (name,) for head, name in HEADS.items()}
     told = [f"{'recipe':<12}" + "".join(f"{head:>{WIDTH}}" for head in columns)]
     for recipe, found in recipes.items():

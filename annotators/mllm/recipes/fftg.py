@@ -1,13 +1,13 @@
 """`fftg`: a measured note of regions and types, then a prompt in four parts with both pictures.
 
-Source: FFTG (CVPR 2025): forged regions and forgery types are read off the difference of a pair and
-given to a captioning model with the paired images, a task and an output format. Its four regions
-are kept; types come from our evidence, and the wording is ours, as its own is not reproduced here.
+Source: FFTG (CVPR 2025, arXiv 2502.20698): forged regions and forgery types are read off the
+difference of a pair and given to a captioning model with the paired images, a task and an output
+format. Its four regions are kept; types come from our evidence, and the wording is ours.
 """
 
 from __future__ import annotations
 
-from annotators.explain import template
+from annotators.explain import template, verbs
 from annotators.mllm.answer import Answered
 from annotators.mllm.recipes.levels import four
 from annotators.mllm.recipes.recipe import (
@@ -56,7 +56,8 @@ def note(frame: MeasuredFrame) -> str:
     for region in frame.regions:
         of_region = [one for one in frame.evidence if one.category_id == region.category_id]
         types = dict.fromkeys(_type(one) for one in of_region if one.significant)
-        written.append(f"- {region.name} is forged: {', '.join(filter(None, types)) or NO_TYPE}")
+        listed = ", ".join(filter(None, types)) or NO_TYPE
+        written.append(f"- {region.name} {verbs(region.name)['be']} forged: {listed}")
     return lines(written)
 
 

@@ -1,8 +1,9 @@
 """`forgerygpt`: a dialogue of three turns about the forged frame and its mask.
 
-Source: ForgeryGPT, which explains forgeries in a dialogue over mask-aware features. Our reading:
-the mask is shown as a picture; the model first says what lies in it, then what is wrong there, and
-only then writes claims. Nothing that it says in the first two turns is published.
+Source: ForgeryGPT (arXiv 2410.10238), which explains forgeries in a dialogue over mask-aware
+features. Our reading: the mask is shown as a picture; the model first says what lies in it, then
+what is wrong there, and only then writes claims. What it says in the first two turns is not
+published.
 """
 
 from __future__ import annotations
