@@ -158,16 +158,15 @@ def test_rows_of_a_perfect_reader_are_consistent(ask, pair, recipe, tmp_path):
 
 @pytest.mark.parametrize("recipe", ASKING)
 def test_claims_about_unchanged_regions_are_not_published(scripted, recoloured, recipe):
-    false = claim("forehead")
+    changed = RECIPES[recipe].level(recoloured).regions[0].name
+    said = [claim("forehead"), claim(changed, "change", "altered")]
 
     def lie(request):
-        return json.dumps(
-            {"claims": [false, claim(recoloured.regions[0].name, "change", "altered")]}
-        )
+        return json.dumps({"claims": said})
 
-    [said], requests = scripted(lie, [recoloured], recipe)
-    assert all("forehead" not in one.sentence for one in said.claims)
-    fates = {one.fate for one in said.dropped if one.region == "forehead"}
+    [told], requests = scripted(lie, [recoloured], recipe)
+    assert all("forehead" not in one.sentence for one in told.claims)
+    fates = {one.fate for one in told.dropped if one.region == "forehead"}
     assert fates == ({"contradicted"} if recipe == "effpp" else {"refused"})
     if recipe == "effpp":  # the model is told, though the region is none that changed
         assert "- forehead: lightness darker (0 of its" in text_of(requests[1])
