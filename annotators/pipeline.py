@@ -29,12 +29,14 @@ from schemas.errors import Rejected, RejectReason, UsageError, nearest
 from schemas.manifest import Measure
 from schemas.records import (
     ArtifactMask,
+    Evidence,
     MeasuredFrame,
     Pair,
     Picture,
     Region,
     Reject,
 )
+from schemas.stopwatch import CLOCK
 from sources.crop import CropPair, crop_clip
 from sources.pairs import read_pair, spaced_indices
 
@@ -102,8 +104,9 @@ class Measurer:
     def __init__(self, settings: Measure) -> None:
         self.settings = settings
         self.tree: Tree = load_tree()
-        make_finder, self.parser = backends(settings)
-        self.finder = make_finder(LEAST_FACE_SCORE)
+        make_finder, parser = backends(settings)
+        self.finder = _TimedFinder(make_finder(LEAST_FACE_SCORE))
+        self.parser = CLOCK.timed("label map", parser)
 
     def measure_pair(self, job: PairJob) -> tuple[list[MeasuredFrame], list[Reject]]:
         """Measures the sampled frames of one pair.
@@ -118,7 +121,8 @@ class Measurer:
             return [], [reject(job.pair, None, "measure", rejection)]
         rejected = dict(clip.rejected)
         rows: list[MeasuredFrame] = []
-        artifacts = diff(clip.crops, self.settings.diff)
+        with CLOCK.step("mask"):
+            artifacts = diff(clip.crops, self.settings.diff)
         if (swapped := self._swapped(job.pair, clip.crops, artifacts)) is not None:
             return [], [reject(job.pair, None, "measure", swapped)]
         for crop, artifact in clip.chosen(artifacts):
@@ -137,9 +141,11 @@ class Measurer:
             Rejected: The pair fails as a whole.
         """
         wanted = self.settings.frames
-        frames = read_pair(root, pair, wanted * self.settings.context)
+        with CLOCK.step("decoding"):
+            frames = read_pair(root, pair, wanted * self.settings.context)
         chosen = {frames[place].index for place in spaced_indices(len(frames), wanted)}
-        crops, rejected = crop_clip(frames, self.finder, self.settings)
+        with CLOCK.step("crop, registration"):
+            crops, rejected = crop_clip(frames, self.finder, self.settings)
         reasons = {index: why for index, why in rejected.items() if index in chosen}
         return Clip(tuple(crops), frozenset(chosen), reasons)
 
@@ -180,20 +186,41 @@ class Measurer:
                 "although nothing was forged",
             )
         labels = self.parser(crop.real, crop.landmarks, self.tree)
-        located = localise(artifact.mask, labels, self.tree, self.settings.localise)
+        with CLOCK.step("regions"):
+            located = localise(artifact.mask, labels, self.tree, self.settings.localise)
         if not located:
             raise Rejected(
                 RejectReason.ARTIFACT_OFF_FACE,
                 f"no facial region explains the change in frame {crop.index}",
             )
         masks = {one.concept: self._concept(labels, one.concept) for one in located}
-        level, noise = job.pair.compression, artifact.noise_floor
-        gauge = Gauge(crop, artifact.mask, load_calibration().null_of(level, noise))
-        evidence = measure(
-            gauge,
-            [(concept, mask & artifact.mask) for concept, mask in masks.items()],
-            self.settings.evidence,
-        )
+        with CLOCK.step("evidence"):
+            evidence = self._evidence(job, crop, artifact, masks)
+        with CLOCK.step("writing"):
+            return self._row(job, crop, artifact, labels, located, masks, evidence)
+
+    def _evidence(
+        self,
+        job: PairJob,
+        crop: CropPair,
+        artifact: Artifact,
+        masks: Mapping[int, NDArray[np.bool_]],
+    ) -> list[Evidence]:
+        null = load_calibration().null_of(job.pair.compression, artifact.noise_floor)
+        gauge = Gauge(crop, artifact.mask, null)
+        places = [(concept, mask & artifact.mask) for concept, mask in masks.items()]
+        return measure(gauge, places, self.settings.evidence)
+
+    def _row(
+        self,
+        job: PairJob,
+        crop: CropPair,
+        artifact: Artifact,
+        labels: Labels,
+        located: Sequence[Located],
+        masks: Mapping[int, NDArray[np.bool_]],
+        evidence: Sequence[Evidence],
+    ) -> MeasuredFrame:
         return MeasuredFrame(
             id=frame_id(job.pair, crop.index),
             **job.pair.model_dump(),
@@ -241,6 +268,14 @@ class Measurer:
         options = [cv2.IMWRITE_JPEG_QUALITY, self.settings.crop_quality]
         bgr = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         return _picture(bgr, ".jpg", options, f"{pair.key}/{index:06d}-{side}.jpg")
+
+
+class _TimedFinder:
+    """A landmark backend whose time is counted."""
+
+    def __init__(self, finder: LandmarkBackend) -> None:
+        self.detect = CLOCK.timed("faces", finder.detect)
+        self.track = CLOCK.timed("faces", finder.track)
 
 
 def backends(settings: Measure) -> tuple[Callable[[float], LandmarkBackend], Parser]:

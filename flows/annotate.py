@@ -15,8 +15,9 @@ from pydantic import Field
 from flows import stages
 from flows.compact import compact
 from flows.explain import Explained, explain
-from flows.run import PlannedPair, Run, Summary, make_run
-from qa.report import write_report
+from flows.report import report
+from flows.resume import settle
+from flows.run import PlannedPair, Resume, Run, Summary, make_run
 
 
 def _log_progress(stage: str, done: int, total: int) -> None:
@@ -26,7 +27,9 @@ def _log_progress(stage: str, done: int, total: int) -> None:
 
 @task(name="plan")
 def plan_task(run: Run) -> list[PlannedPair]:
-    """Freezes the plan."""
+    """Checks that the run may go on from what is there, and freezes the plan."""
+    settle(run)
+    run.sweep()
     return stages.plan(run)
 
 
@@ -51,7 +54,9 @@ def compact_task(run: Run, plan: list[PlannedPair]) -> Summary:
 @task(name="report")
 def report_task(run: Run) -> Path:
     """Writes the report; gives its page."""
-    return write_report(run.name, run.shards, run.rejects_path, run.output / "qa")
+    page = report(run)
+    run.sweep()
+    return page
 
 
 @flow(name="annotate", validate_parameters=True)
@@ -62,6 +67,7 @@ def annotate(
     recipe: str = "",
     limit: Annotated[int, Field(ge=0)] = 0,
     workers: Annotated[int, Field(ge=0)] = 0,
+    resume: Resume = "same",
 ) -> dict[str, Any]:
     """Annotates one dataset of the manifest.
 
@@ -72,9 +78,13 @@ def annotate(
         recipe: How the model is asked; empty for the manifest's.
         limit: At most so many pairs of new work; 0 for all.
         workers: Worker processes; 0 for one each core.
+        resume: What to do where results of other settings are there: stop (`same`), keep what fits
+            (`if-possible`), or start anew (`never`).
     """
     explain_as = {"explainer": explainer, "recipe": recipe}
-    run = make_run(dataset, Path(manifest), limit=limit, workers=workers, explain=explain_as)
+    run = make_run(
+        dataset, Path(manifest), limit=limit, workers=workers, explain=explain_as, resume=resume
+    )
     plan = plan_task(run)
     pairs = stages.waiting(run, plan)
     measure_task(run, pairs)

@@ -14,7 +14,8 @@ import click
 from schemas.errors import FacextError, UsageError
 
 if TYPE_CHECKING:
-    from flows.run import Run, Summary
+    from flows.local import Outcome
+    from flows.run import Resume, Run, Summary
 
 DONE, FAILED, WRONG_USE, DONE_WITH_REJECTS, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -54,11 +55,17 @@ def facext() -> None:
 @click.option("--dry-run", is_flag=True, help="Only tell what asking the model would cost.")
 @click.option("--limit", type=click.IntRange(0), default=0, help="At most so many more pairs.")
 @click.option(
+    "--resume", type=click.Choice(["same", "if-possible", "never"]), default="same",
+    help="Where results of other settings are there: stop and say what changed (default), keep "
+    "what fits, or start anew beside them.",
+)  # fmt: skip
+@click.option("--profile", is_flag=True, help="At the end, print where the time went.")
+@click.option(
     "--workers", type=click.IntRange(0), default=0, help="Processes; default: one per core."
 )
 def annotate(
     dataset: str, manifest: Path, explainer: str, recipe: str, mllm: str, max_cost: float | None,
-    dry_run: bool, limit: int, workers: int,
+    dry_run: bool, limit: int, resume: Resume, profile: bool, workers: int,
 ) -> int:  # fmt: skip
     """Annotate a DATASET of the manifest.
 
@@ -70,7 +77,7 @@ def annotate(
     from flows.run import make_run
 
     explain = {"explainer": explainer, "recipe": recipe, "mllm": mllm, "max_cost": max_cost}
-    run = make_run(dataset, manifest, explain=explain, limit=limit, workers=workers)
+    run = make_run(dataset, manifest, explain=explain, limit=limit, workers=workers, resume=resume)
     if dry_run:
         from flows.estimate import estimate
 
@@ -81,6 +88,8 @@ def annotate(
     summary = outcome.summary
     _print_summary(dataset, summary, outcome.done)
     _print_costs(run)
+    if profile:
+        _print_profile(outcome)
     click.echo(f"annotations  {run.shards}/")
     click.echo(f"report       {run.output / 'qa' / 'index.html'}")
     if outcome.stopped:
@@ -148,8 +157,8 @@ def forge(
 @click.option("--mllm", default="", help="Of --parroting: which captioning server.")
 def qa(dataset: str, manifest: Path, parroting: int | None, recipe: str, mllm: str) -> int:
     """Write the report of an annotated DATASET again: out/DATASET/qa/index.html."""
+    from flows.report import report
     from flows.run import make_run
-    from qa.report import write_report
 
     run = make_run(dataset, manifest)
     if parroting:
@@ -158,7 +167,7 @@ def qa(dataset: str, manifest: Path, parroting: int | None, recipe: str, mllm: s
         asks = {"explainer": "mllm", "recipe": recipe, "mllm": mllm}
         with _bar() as progress:
             run_parroting(make_run(dataset, manifest, explain=asks), parroting, progress)
-    click.echo(write_report(dataset, run.shards, run.rejects_path, run.output / "qa"))
+    click.echo(report(run, anew=True))
     return DONE
 
 
@@ -314,6 +323,12 @@ def _print_summary(dataset: str, summary: Summary, done: int) -> None:
     print_summary(dataset, summary, done)
 
 
+def _print_profile(outcome: Outcome) -> None:
+    from flows.console import print_profile
+
+    print_profile(outcome.seconds, outcome.frames)
+
+
 def _print_costs(run: Run) -> None:
     from flows.console import print_costs
 
@@ -323,16 +338,23 @@ def _print_costs(run: Run) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; errors become one message and an exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's Ctrl-C
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     sys.exit(
         _guarded(lambda: facext.main(args=arguments, prog_name="facext", standalone_mode=False))
     )
+
+
+def _as_ctrl_c(number: int, frame: object) -> None:
+    """Treats a service manager's SIGTERM as Ctrl-C, also where asyncio has taken that over."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _guarded(command: Callable[[], Any]) -> int:
     try:
         return int(command() or DONE)
     except (click.exceptions.Abort, KeyboardInterrupt):
+        for number in (signal.SIGINT, signal.SIGTERM):  # the end takes no second interruption
+            signal.signal(number, signal.SIG_IGN)
         click.echo("\nstopped; the same command goes on from here", err=True)
         return INTERRUPTED
     except click.ClickException as error:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from annotators.pipeline import CONTROL
 from fict.tree import load_tree
+from flows.completeness import Finished, finished
 from flows.explain import explain_hash
 from flows.run import PlannedPair, Run, Summary
-from flows.units import measuring_code, read_json, unit_id, write_text
+from flows.units import measuring_code, read_json, unit_id
+from schemas.atomic import sync_folder, write_text
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Reject
 from schemas.shards import read_records, write_records
+from schemas.stopwatch import CLOCK
 
 ROWS_PER_SHARD = 1000
 
@@ -27,20 +31,20 @@ def compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     Does nothing where they are up to date. Two runs at once take turns.
 
     Raises:
-        OutputError: Two rows have one id; nothing is published then.
+        OutputError: A frame is lost or two have one id; nothing is published then.
     """
-    with (run.output / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with run.turn(), CLOCK.step("compaction"):
         return _compact(run, plan)
 
 
 def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
-    planned = [pair for pair in plan if run.explained.is_stored(pair.explain_unit)]
+    contents = {pair: _content(run, pair) for pair in plan}
+    planned = [pair for pair in plan if contents[pair]]
     metadata = _metadata(run)
     unplanned = read_records(run.unplanned_path, Reject)
     digest = unit_id(
         {
-            "units": [_content(run, pair) for pair in planned],
+            "units": [contents[pair] for pair in planned],
             "unplanned": [one.model_dump() for one in unplanned],
             "metadata": metadata,
         }
@@ -50,29 +54,79 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     found = read_json(stamp)
     if found.get("digest") == digest and found.get("files") == _sizes(run):
         return _summary(found, *counts)
+    tally = Tally(rejects=list(unplanned), promised=len(unplanned))
+    written = _write_shards(run, planned, metadata, tally)
+    tally.check()
     stamp.unlink(missing_ok=True)
-    rejects = [*unplanned, *run.measured.rejects(pair.measure_unit for pair in planned)]
-    rejects += run.explained.rejects(pair.explain_unit for pair in planned)
-    write_records(run.rejects_path, rejects, Reject, metadata)
-    frames, fallbacks = _write_shards(run, planned, metadata)
+    _publish(run, written)
+    write_records(run.rejects_path, tally.rejects, Reject, metadata)
     facts = {
         "digest": digest,
         "files": _sizes(run),
-        "frames": [[*key, count] for key, count in frames.items()],
-        "rejects": Counter(one.reason for one in rejects),
-        "fallbacks": fallbacks,
+        "frames": [[*key, count] for key, count in tally.frames.items()],
+        "rejects": Counter(one.reason for one in tally.rejects),
+        "fallbacks": tally.fallbacks,
     }
     write_text(stamp, json.dumps(facts, sort_keys=True, indent=1))
     return _summary(facts, *counts)
 
 
+@dataclass
+class Tally:
+    """Counts what is published.
+
+    Attributes:
+        promised: Frames and unplanned pairs that must be a row or a reject.
+        seen: Ids of the rows and rejects.
+        rejects: The rejects so far.
+        frames: Rows by (method, compression).
+        fallbacks: Rows of another explainer than the wanted one, by reason.
+    """
+
+    rejects: list[Reject]
+    promised: int
+    seen: set[str] = field(default_factory=set)
+    frames: Counter[tuple[str, str]] = field(default_factory=Counter)
+    fallbacks: Counter[str] = field(default_factory=Counter)
+
+    def add(self, found: Finished) -> None:
+        """Counts a pair.
+
+        Raises:
+            OutputError: Two rows or rejects have one id.
+        """
+        self.promised += found.promised
+        self.rejects += found.rejects
+        for name in [*(row.id for row in found.rows), *(one.id for one in found.rejects)]:
+            if name in self.seen:
+                raise OutputError(f"two frames have the id {name}: nothing was published")
+            self.seen.add(name)
+        for row in found.rows:
+            self.frames[row.method, row.compression] += 1
+            if row.fallback_reason:
+                self.fallbacks[row.fallback_reason.split(":")[0]] += 1
+
+    def check(self) -> None:
+        """Checks that each promised frame is a row or a reject.
+
+        Raises:
+            OutputError: There are more or fewer.
+        """
+        there = self.frames.total() + len(self.rejects)
+        if there != self.promised:
+            raise OutputError(f"{there} rows and rejects for {self.promised} promised frames")
+
+
 def _content(run: Run, pair: PlannedPair) -> list[str]:
-    """Gives what tells one result of a pair from another, also after a second try."""
-    return [
-        pair.explain_unit,
-        run.measured.content(pair.measure_unit),
-        run.explained.content(pair.explain_unit),
-    ]
+    """Gives what tells one result of a pair from another, also after a second try.
+
+    Empty where the pair is not annotated, or was measured again since it was explained.
+    """
+    explained = run.explained.state(pair.explain_unit)
+    measured = run.measured.state(pair.measure_unit)
+    if not explained or not measured or explained.parent != measured.content:
+        return []
+    return [pair.explain_unit, measured.content, explained.content]
 
 
 def _sizes(run: Run) -> dict[str, int]:
@@ -110,33 +164,43 @@ def categories() -> list[dict[str, Any]]:
 
 
 def _write_shards(
-    run: Run, planned: Sequence[PlannedPair], metadata: dict[str, Any]
-) -> tuple[Counter[tuple[str, str]], Counter[str]]:
-    frames: Counter[tuple[str, str]] = Counter()
-    fallbacks: Counter[str] = Counter()
-    seen: set[str] = set()
-    shards: set[Path] = set()
-    for rows in _shards_of(run, planned):
-        for row in rows:
-            if row.id in seen:
-                raise OutputError(f"two rows have the id {row.id}: nothing was published")
-            seen.add(row.id)
-            frames[row.method, row.compression] += 1
-            if row.fallback_reason:
-                fallbacks[row.fallback_reason.split(":")[0]] += 1
-        path = run.shards / f"{run.name}-{len(shards):05d}.parquet"
-        shards.add(write_records(path, rows, AnnotatedFrame, metadata))
-    for old in set(run.shards.glob("*.parquet")) - shards:
-        old.unlink()
-    return frames, fallbacks
+    run: Run, planned: Sequence[PlannedPair], metadata: dict[str, Any], tally: Tally
+) -> list[Path]:
+    """Writes the rows of finished pairs beside the shards; none is replaced before all are there."""
+    beside = run.output / "annotations.new"
+    shutil.rmtree(beside, ignore_errors=True)
+    return [
+        write_records(beside / f"{run.name}-{n:05d}.parquet", rows, AnnotatedFrame, metadata)
+        for n, rows in enumerate(_shards_of(run, planned, tally))
+    ]
 
 
-def _shards_of(run: Run, planned: Sequence[PlannedPair]) -> Iterable[list[AnnotatedFrame]]:
+def _publish(run: Run, written: Sequence[Path]) -> None:
+    """Moves new shards into place; those that are no longer needed go."""
+    try:
+        run.shards.mkdir(parents=True, exist_ok=True)
+        for path in written:
+            path.replace(run.shards / path.name)
+        for old in run.shards.glob("*.parquet"):
+            if old.name not in {path.name for path in written}:
+                old.unlink()
+        sync_folder(run.shards)
+        written[0].parent.rmdir()
+    except OSError as error:
+        why = error.strerror or error
+        raise OutputError(f"cannot publish into {run.shards}: {why}") from error
+
+
+def _shards_of(
+    run: Run, planned: Sequence[PlannedPair], tally: Tally
+) -> Iterable[list[AnnotatedFrame]]:
     """Gives the rows of one shard after the other, at least one; memory holds one shard."""
     rows: list[AnnotatedFrame] = []
     full = 0
     for pair in planned:
-        rows += run.explained.rows([pair.explain_unit])
+        found = finished(run, pair)
+        tally.add(found)
+        rows += found.rows
         while len(rows) >= ROWS_PER_SHARD:
             yield rows[:ROWS_PER_SHARD]
             rows, full = rows[ROWS_PER_SHARD:], full + 1

@@ -84,6 +84,25 @@ def print_summary(dataset: str, summary: Summary, done: int) -> None:
         console.print(f"{number:>5} explained by measurements instead: {reason}")
 
 
+def print_profile(seconds: dict[str, float], frames: int) -> None:
+    """Prints where the time went: seconds over all processes, and milliseconds a frame.
+
+    Args:
+        seconds: Own time of each step.
+        frames: Frames that were worked on; without any, seconds are printed alone.
+    """
+    table = Table()
+    for column in ("step", "seconds", "ms a frame", "share"):
+        table.add_column(column, justify="left" if column == "step" else "right")
+    every = sum(seconds.values())
+    for step, spent in sorted(seconds.items(), key=lambda item: -item[1]):
+        a_frame = f"{1000 * spent / frames:.1f}" if frames else ""
+        table.add_row(step, f"{spent:.2f}", a_frame, f"{100 * spent / every:.0f} %")
+    console = Console()
+    console.print(f"Time over all processes, {many(frames, 'frame')}", style="bold")
+    console.print(table)
+
+
 def print_costs(path: Path, budget: float | None) -> None:
     """Prints what all requests of a dataset cost so far."""
     if not path.is_file():

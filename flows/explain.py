@@ -30,6 +30,7 @@ from schemas.manifest import EvidenceSettings
 from schemas.provenance import source_hash
 from schemas.records import AnnotatedFrame, Cost, MeasuredFrame, Reject
 from schemas.shards import file_metadata, write_table
+from schemas.stopwatch import CLOCK
 
 if TYPE_CHECKING:
     from annotators.mllm.store import AnswerStore
@@ -69,7 +70,8 @@ class ByEvidence:
 
     async def explain(self, frames: Sequence[MeasuredFrame]) -> list[Said]:
         """Gives what was measured of each frame."""
-        return [said_by_evidence(frame, self._settings) for frame in frames]
+        with CLOCK.step("explain"):
+            return [said_by_evidence(frame, self._settings) for frame in frames]
 
 
 def check_explainer(run: Run) -> None:
@@ -107,10 +109,10 @@ def explain_hash(run: Run) -> str:
 
 def is_annotated(run: Run, pair: PlannedPair) -> bool:
     """Tells whether both stages of a pair are done, the second from the first's last result."""
-    measured = run.measured.content(pair.measure_unit)
-    return run.measured.is_done(pair.measure_unit) and run.explained.is_done(
-        pair.explain_unit, measured
-    )
+    measured = run.measured.state(pair.measure_unit)
+    if measured is None or measured.retry:
+        return False
+    return run.explained.is_done(pair.explain_unit, measured.content)
 
 
 def explain(run: Run, pairs: Sequence[PlannedPair], progress: Progress) -> Explained:
@@ -208,7 +210,8 @@ def _publish(run: Run, planned: PlannedPair, said: Sequence[Said], digest: str) 
     rejects: list[Reject] = []
     for one in said:
         try:
-            rows.append(publish(one, digest))
+            with CLOCK.step("explain"):
+                rows.append(publish(one, digest))
         except Rejected as rejection:
             rejects.append(reject(planned, one.frame.frame_index, "explain", rejection))
         except Exception:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from flows import stages
 from flows.compact import compact
 from flows.explain import explain
+from flows.report import report
+from flows.resume import settle
 from flows.run import Progress, Run, Summary
-from qa.report import write_report
 from schemas.errors import FacextError
+from schemas.stopwatch import CLOCK
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,15 @@ class Outcome:
         summary: What is there now.
         done: Units of work that were done for it.
         stopped: Why it ended before the last pair, where a server or the budget stopped it.
+        frames: Frames of the pairs that were worked on.
+        seconds: Where the time went, summed over processes; see `schemas.stopwatch`.
     """
 
     summary: Summary
     done: int
     stopped: FacextError | None
+    frames: int
+    seconds: dict[str, float]
 
 
 def annotate_dataset(run: Run, progress: Progress) -> Outcome:
@@ -37,10 +43,17 @@ def annotate_dataset(run: Run, progress: Progress) -> Outcome:
     Raises:
         FacextError: The run cannot go on; finished units are kept.
     """
-    plan = stages.plan(run)
-    pairs = stages.waiting(run, plan)
+    CLOCK.take()
+    with CLOCK.step("plan"):
+        settle(run)
+        run.sweep()
+        plan = stages.plan(run)
+        pairs = stages.waiting(run, plan)
     measured = stages.measure(run, pairs, progress)
     explained = explain(run, pairs, progress)
     summary = compact(run, plan)
-    write_report(run.name, run.shards, run.rejects_path, run.output / "qa")
-    return Outcome(summary, measured + explained.done, explained.stopped)
+    report(run)
+    run.sweep()
+    states = [run.measured.state(pair.measure_unit) for pair in pairs]
+    frames = sum(state.frames for state in states if state)
+    return Outcome(summary, measured + explained.done, explained.stopped, frames, CLOCK.take())

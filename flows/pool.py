@@ -11,8 +11,10 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
@@ -20,83 +22,117 @@ from typing import Any, Generic, TypeVar
 import cv2
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Workers(Generic[T]):
+class Workers(Generic[T, R]):
     """Runs one function over items in spawned processes.
 
     Args:
-        work: Function of one item, at module level; it leaves its result in files.
+        work: Function of one item, at module level; what it gives goes to `done`.
         start: Called once in each worker with `settings`.
         settings: Argument of `start`.
         processes: How many workers.
     """
 
     def __init__(
-        self, work: Callable[[T], None], start: Callable[[Any], None], settings: Any, processes: int
+        self, work: Callable[[T], R], start: Callable[[Any], None], settings: Any, processes: int
     ) -> None:
         self._work, self._start, self._settings = work, start, settings
         self._processes = processes
 
-    def run(self, items: Sequence[T], done: Callable[[T], None], died: Callable[[T], None]) -> None:
+    def run(self, items: Sequence[T], done: Callable[[R], None], died: Callable[[T], R]) -> None:
         """Works on all items.
 
         Args:
             items: What to work on.
-            done: Called in this process after each item.
-            died: Called for an item that killed its worker twice, once among others, once alone.
+            done: Called in this process with each result.
+            died: Gives the result of an item that killed its worker twice, once among others,
+                once alone.
 
         Raises:
             Exception: Whatever `work` raised; items not begun are dropped.
         """
-        left = self._pass(items, done, self._processes)
-        for item in left:
-            if self._pass([item], done, 1):
-                died(item)
-                done(item)
+        left = list(items)
+        while left:
+            suspects, left = self._pass(left, done, self._processes)
+            for item in suspects:
+                if any(self._pass([item], done, 1)):
+                    done(died(item))
 
-    def _pass(self, items: Sequence[T], done: Callable[[T], None], processes: int) -> list[T]:
-        """Works on items until all are done or a worker dies; gives those not done."""
-        if not items:
-            return []
-        pool = ProcessPoolExecutor(
-            min(processes, len(items)),
+    def _pass(
+        self, items: Sequence[T], done: Callable[[R], None], processes: int
+    ) -> tuple[list[T], list[T]]:
+        """Works on items until all are done or a worker dies.
+
+        Few are sent at a time, so that few are under suspicion when a worker dies.
+
+        Returns:
+            The items that were with the workers when one died, and those that were not sent.
+        """
+        left, sent = deque(items), dict[Future[R], T]()
+        pool = self._pool(min(processes, len(items)))
+        try:
+            with contextlib.suppress(BrokenProcessPool):
+                while left or sent:
+                    while left and len(sent) <= processes:
+                        with _deaf_children():
+                            future = pool.submit(self._work, left[0])
+                        sent[future] = left.popleft()
+                    _collect(sent, done)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                _abandon_children()
+            raise
+        pool.shutdown()
+        return list(sent.values()), list(left)
+
+    def _pool(self, processes: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            processes,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
             initargs=(self._start, self._settings),
         )
+
+
+def _collect(sent: dict[Future[R], T], done: Callable[[R], None]) -> None:
+    """Waits for the next result and hands on all that are there.
+
+    Raises:
+        BrokenProcessPool: A worker died; what was finished before is handed on.
+    """
+    broken = None
+    for future in wait_for(sent, return_when=FIRST_COMPLETED).done:
         try:
-            left: dict[Future[None], T] = {}
-            with _deaf_children(), contextlib.suppress(BrokenProcessPool):
-                for item in items:
-                    left[pool.submit(self._work, item)] = item
-            unsent = items[len(left) :]  # a worker died meanwhile
-            for future in as_completed(list(left)):
-                with contextlib.suppress(BrokenProcessPool):
-                    future.result()
-                    done(left.pop(future))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        pool.shutdown()
-        return [*left.values(), *unsent]
+            result = future.result()
+        except BrokenProcessPool as error:
+            broken = error
+            continue
+        del sent[future]
+        done(result)
+    if broken:
+        raise broken
 
 
 @contextlib.contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Lets processes that start inside ignore Ctrl-C, from their first moment on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Lets processes that start inside never hear Ctrl-C; for this one it is put off, not lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _abandon_children() -> None:
+    """Ends the workers at once: units are whole or not there, and a user waits."""
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 def _begin(start: Callable[[Any], None], settings: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     start(settings)

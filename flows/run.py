@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from flows.units import Store
+from flows.units import Store, read_json
+from schemas.atomic import sweep
+from schemas.errors import OutputError
 from schemas.manifest import Manifest, load_manifest
 from schemas.records import AnnotatedFrame, MeasuredFrame, Pair
+
+Resume = Literal["same", "if-possible", "never"]
+"""What a run may go on from: results of the same configuration only (else it stops), whatever of
+the results fits, or nothing."""
 
 Progress = Callable[[str, int, int], None]
 """Called as `(stage, done, total)`."""
@@ -39,17 +47,29 @@ class Run:
         manifest: The manifest, with the run's overrides already applied.
         workers: Processes of the measure stage, requests in flight of the explain stage.
         limit: At most so many pairs of new work; 0 for all.
+        resume: What the run may go on from.
     """
 
     name: str
     manifest: Manifest
     workers: int = 0
     limit: int = 0
+    resume: Resume = "same"
 
     @property
     def output(self) -> Path:
         """The dataset's results."""
         return Path(self.manifest.output) / self.name
+
+    @property
+    def configuration_path(self) -> Path:
+        """What the results were made with (`flows.resume`)."""
+        return self.output / "configuration.json"
+
+    @property
+    def generation(self) -> int:
+        """How often the dataset was started anew."""
+        return int(read_json(self.configuration_path).get("generation", 0))
 
     @property
     def plan_path(self) -> Path:
@@ -91,6 +111,26 @@ class Run:
         """Units of the explain stage."""
         return Store(self.output / "units" / "explain", AnnotatedFrame)
 
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Lets one run at a time publish; others wait.
+
+        Raises:
+            OutputError: Something in the output folder cannot be written.
+        """
+        try:
+            with (self.output / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            why = error.strerror or error
+            raise OutputError(f"cannot write into {self.output}: {why}") from error
+
+    def sweep(self) -> None:
+        """Removes what processes that died left half written."""
+        folders = (self.output, self.shards, self.rejects_path.parent, self.output / "qa")
+        sweep(*folders, self.measured.folder, self.explained.folder)
+
     @property
     def processes(self) -> int:
         """Worker processes: as told, else one for each core."""
@@ -123,6 +163,7 @@ def make_run(
     explain: Mapping[str, Any] | None = None,
     limit: int = 0,
     workers: int = 0,
+    resume: Resume = "same",
 ) -> Run:
     """Reads the manifest and applies a run's overrides.
 
@@ -132,6 +173,7 @@ def make_run(
         explain: Replaces keys of the manifest's block `explain`; empty values replace nothing.
         limit: At most so many pairs of new work; 0 for all.
         workers: Worker processes; 0 for one each core.
+        resume: What the run may go on from.
 
     Raises:
         UsageError: The manifest is wrong or has no such dataset.
@@ -142,4 +184,4 @@ def make_run(
     if replaced:
         block = content.explain.model_copy(update=replaced)
         content = content.model_copy(update={"explain": block})
-    return Run(name, content, workers, limit)
+    return Run(name, content, workers, limit, resume)

@@ -7,7 +7,6 @@ run works on the plan it made, whatever another run writes meanwhile.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import shutil
 from collections.abc import Sequence
@@ -17,17 +16,22 @@ from annotators.pipeline import CONTROL, Measurer, PairJob, backends, reject
 from fict.tree import load_tree
 from flows.explain import check_explainer, explain_hash, is_annotated
 from flows.failures import internal_error
+from flows.hashes import Hashes
 from flows.pool import Workers
 from flows.run import PlannedPair, Progress, Run
 from flows.sides import Hashed, contradicting
-from flows.units import measuring_code, unit_id, write_text
+from flows.units import measuring_code, unit_id
+from schemas.atomic import write_text
 from schemas.errors import FacextError, OutputError, Rejected, RejectReason
-from schemas.provenance import file_hash
 from schemas.records import Reject
 from schemas.shards import write_records
+from schemas.stopwatch import CLOCK
 from sources.pairs import find_pairs
 
 LEAST_FREE_BYTES = 64 * 2**20
+
+Seconds = dict[str, float]
+"""Seconds of each step, as a worker counted them."""
 
 
 # ---- plan ---------------------------------------------------------------------------------------
@@ -48,14 +52,16 @@ def plan(run: Run) -> list[PlannedPair]:
     root = dataset.folder(run.name)
     check_output(run.output)
     pairs, missing = find_pairs(run.name, dataset, root)
-    hashes = functools.cache(lambda path: file_hash(root / path))
-    hashed = [Hashed(pair, hashes(pair.real_path), hashes(pair.fake_path)) for pair in pairs]
+    with Hashes(run.output / "hashes.json", root) as hashes:
+        hashed = [Hashed(pair, hashes(pair.real_path), hashes(pair.fake_path)) for pair in pairs]
     wrong = contradicting([one for one in hashed if dataset.methods[one.pair.method] != CONTROL])
     shared = {
         "config": run.manifest.measure.digest(),
         "code": measuring_code(),
         "fict": load_tree().version,
     }
+    if run.generation:
+        shared["generation"] = str(run.generation)
     explaining = explain_hash(run)
     planned = [
         _planned(one, shared | {"forgery": dataset.methods[one.pair.method]}, explaining)
@@ -114,13 +120,16 @@ def measure(run: Run, pairs: Sequence[PlannedPair], progress: Progress) -> int:
     progress("measure", 0, len(open_pairs))
     finished = itertools.count(1)
 
-    def done(_: PlannedPair) -> None:
+    def done(seconds: Seconds) -> None:
+        CLOCK.add(seconds)
         progress("measure", next(finished), len(open_pairs))
 
-    def died(planned: PlannedPair) -> None:
+    def died(planned: PlannedPair) -> Seconds:
         death = Rejected(RejectReason.INTERNAL_ERROR, "the worker died over this pair")
         failed = reject(planned.pair_only(), None, "measure", death)
-        run.measured.commit(planned.measure_unit, [], [failed])
+        if not run.measured.is_done(planned.measure_unit):  # a run beside this one had more luck
+            run.measured.commit(planned.measure_unit, [], [failed])
+        return {}
 
     Workers(_measure_unit, _start_worker, run, run.processes).run(open_pairs, done, died)
     return len(open_pairs)
@@ -138,8 +147,15 @@ def _start_worker(run: Run) -> None:
     _Worker.measurer = Measurer(run.manifest.measure)
 
 
-def _measure_unit(planned: PlannedPair) -> None:
+def _measure_unit(planned: PlannedPair) -> Seconds:
+    """Measures a pair, unless a run beside this one did meanwhile; gives where the time went."""
     run = _Worker.run
+    if not run.measured.is_done(planned.measure_unit):
+        _measure(run, planned)
+    return CLOCK.take()
+
+
+def _measure(run: Run, planned: PlannedPair) -> None:
     dataset = run.manifest.dataset(run.name)
     pair = planned.pair_only()
     job = PairJob(

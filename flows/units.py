@@ -7,10 +7,8 @@ a sidecar was never done. Prefect's database has no say in what is done.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,10 +16,12 @@ from pathlib import Path
 from typing import Any, Generic
 
 from schemas.arrow import R
-from schemas.errors import OutputError, RejectReason
+from schemas.atomic import write_text
+from schemas.errors import RejectReason
 from schemas.provenance import file_hash, source_hash
 from schemas.records import Reject
-from schemas.shards import read_records, write_records
+from schemas.shards import read_records, read_table, write_records
+from schemas.stopwatch import CLOCK
 
 CODE = ("schemas", "fict", "sources", "annotators")
 """Packages whose source decides what a unit holds."""
@@ -48,6 +48,23 @@ def measuring_code() -> str:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """What the sidecar of a committed unit says.
+
+    Attributes:
+        content: Hash of what the unit holds.
+        parent: Content of the unit that it was made from; empty for the first stage.
+        retry: A later run may do better.
+        frames: Number of its rows and rejects.
+    """
+
+    content: str
+    parent: str
+    retry: bool
+    frames: int
+
+
+@dataclass(frozen=True)
 class Store(Generic[R]):
     """The finished units of one stage, in one folder.
 
@@ -59,18 +76,39 @@ class Store(Generic[R]):
     folder: Path
     record: type[R]
 
+    def state(self, unit: str) -> Stored | None:
+        """Gives what is known of a unit; none for one that was not committed or is not whole."""
+        facts = read_json(self._sidecar(unit))
+        if not facts or facts.get("bytes") != self._sizes(unit):
+            return None
+        return Stored(
+            content=str(facts.get("content", "")),
+            parent=str(facts.get("parent", "")),
+            retry=bool(facts.get("retry")),
+            frames=int(facts.get("frames", 0)),
+        )
+
     def is_done(self, unit: str, parent: str = "") -> bool:
         """Tells whether a unit was finished from this parent and needs no second try."""
-        facts = self._read_sidecar(unit)
-        return self.is_stored(unit) and not facts.get("retry") and facts.get("parent") == parent
-
-    def is_stored(self, unit: str) -> bool:
-        """Tells whether a unit was committed and its files are whole."""
-        return self._read_sidecar(unit).get("bytes") == self._sizes(unit)
+        state = self.state(unit)
+        return state is not None and not state.retry and state.parent == parent
 
     def content(self, unit: str) -> str:
         """Gives a hash of what a unit holds; empty for one that is not stored."""
-        return str(self._read_sidecar(unit).get("content", "")) if self.is_stored(unit) else ""
+        state = self.state(unit)
+        return state.content if state else ""
+
+    def is_intact(self, unit: str) -> bool:
+        """Tells whether a unit's files still hold what was committed, byte by byte."""
+        return self.content(unit) == _content(self._rows(unit), self._rejects(unit))
+
+    def forget(self, unit: str) -> None:
+        """Takes a unit's commit back, so that the next run does it again."""
+        self._sidecar(unit).unlink(missing_ok=True)
+
+    def is_empty(self) -> bool:
+        """Tells whether no unit was ever committed here."""
+        return next(self.folder.glob("*.json"), None) is None
 
     def commit(
         self,
@@ -90,6 +128,12 @@ class Store(Generic[R]):
             parent: Content of the unit that this one was made from.
             retry: True where a later run may do better (a server was down, a bug was met).
         """
+        with CLOCK.step("writing"):
+            self._commit(unit, rows, rejects, parent, retry)
+
+    def _commit(
+        self, unit: str, rows: Sequence[R], rejects: Sequence[Reject], parent: str, retry: bool
+    ) -> None:
         paths = (
             write_records(self._rows(unit), rows, self.record),
             write_records(self._rejects(unit), rejects, Reject),
@@ -97,7 +141,8 @@ class Store(Generic[R]):
         retry = retry or any(one.reason == RejectReason.INTERNAL_ERROR for one in rejects)
         facts = {
             "bytes": self._sizes(unit),
-            "content": unit_id({"files": [file_hash(path) for path in paths]}),
+            "content": _content(*paths),
+            "frames": len(rows) + len(rejects),
             "parent": parent,
             "retry": retry,
         }
@@ -106,6 +151,12 @@ class Store(Generic[R]):
     def rows(self, units: Iterable[str]) -> list[R]:
         """Gives the rows of finished units, in the order given."""
         return read_records([self._rows(unit) for unit in units], self.record)
+
+    def ids(self, unit: str) -> list[str]:
+        """Gives the ids of a finished unit's rows, without reading the rest."""
+        path = self._rows(unit)
+        found: list[str] = read_table(path, self.record, columns=["id"])["id"].to_pylist()
+        return found
 
     def rejects(self, units: Iterable[str]) -> list[Reject]:
         """Gives the rejects of finished units, in the order given."""
@@ -122,11 +173,18 @@ class Store(Generic[R]):
 
     def _sizes(self, unit: str) -> list[int]:
         """Gives the sizes of a unit's files; -1 for one that is not there."""
-        paths = (self._rows(unit), self._rejects(unit))
-        return [path.stat().st_size if path.is_file() else -1 for path in paths]
+        return [_size(path) for path in (self._rows(unit), self._rejects(unit))]
 
-    def _read_sidecar(self, unit: str) -> dict[str, Any]:
-        return read_json(self._sidecar(unit))
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _content(*paths: Path) -> str:
+    return unit_id({"files": [file_hash(path) for path in paths]})
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -136,23 +194,3 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a small text file whole or not at all.
-
-    Raises:
-        OutputError: The folder cannot be written or the disk is full.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

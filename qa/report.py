@@ -22,6 +22,7 @@ from qa.parroting import Parroting
 from qa.pictures import colour, panels, strip, to_jpeg
 from qa.statistics import collect
 from schemas.arrow import arrow_schema, from_table
+from schemas.atomic import write_text
 from schemas.errors import OutputError
 from schemas.records import SEG, AnnotatedFrame, Claim, Reject
 from schemas.shards import read_metadata, read_records
@@ -85,7 +86,7 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
                 ],
             )
         )
-        (folder / "index.html").write_text(page, encoding="utf-8")
+        write_text(folder / "index.html", page)
     except OSError as error:
         why = error.strerror or error
         raise OutputError(f"cannot write the report into {folder}: {why}") from error

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from schemas.arrow import (
     huggingface_features,
     to_table,
 )
+from schemas.atomic import whole_file
 from schemas.errors import OutputError
 from schemas.records import Record
 
@@ -48,18 +47,9 @@ def write_records(
 
 
 def write_table(path: Path, table: pa.Table) -> Path:
-    """Writes a table under a temporary name, syncs it, and moves it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, temporary, compression="zstd", row_group_size=ROWS_PER_GROUP)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    """Writes a table whole or not at all."""
+    with whole_file(path) as file:
+        pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP)
     return path
 
 
@@ -84,15 +74,16 @@ def read_records(paths: Path | Sequence[Path], record: type[R]) -> list[R]:
     return rows
 
 
-def read_table(path: Path, record: type[Record]) -> pa.Table:
-    """Reads one file as a table after checking that its schema is the record's."""
+def read_table(path: Path, record: type[Record], columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads one file, or some of its columns, after checking that its schema is the record's."""
     try:
-        table = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            schema, table = file.schema_arrow, file.read(columns and list(columns))
     except (pa.ArrowInvalid, OSError) as error:
         raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
     expected = arrow_schema(record)
-    if not table.schema.equals(expected):
-        strange = sorted(set(table.schema.names) ^ set(expected.names))
+    if not schema.equals(expected):
+        strange = sorted(set(schema.names) ^ set(expected.names))
         raise OutputError(
             f"{path} does not have the schema of {record.__name__} "
             f"(format {FORMAT_VERSION}); fields that differ: {strange or 'their types'}"

@@ -14,21 +14,27 @@ def begin(settings: Path) -> None:
     os.chdir(settings)
 
 
-def work(item: int) -> None:
+def work(item: int) -> int:
     """Leaves a file; item 3 kills its worker, item 5 raises."""
     if item == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     if item == 5:
         raise ValueError("item 5")
-    Path(str(item)).write_text("done")
+    with Path(str(item)).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return item
 
 
 def test_an_item_that_kills_its_worker_costs_that_item_alone(tmp_path):
-    done, died = [], []
-    Workers(work, begin, tmp_path, 2).run([0, 1, 2, 3, 4, 6, 7], done.append, died.append)
+    died = []
+    done = []
+    items = [0, 1, 2, 3, 4, 6, 7, *range(10, 30)]
+    Workers(work, begin, tmp_path, 2).run(items, done.append, lambda item: died.append(item) or 3)
     assert died == [3]
-    assert sorted(done) == [0, 1, 2, 3, 4, 6, 7]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "4", "6", "7"]
+    assert sorted(done) == sorted(items)
+    assert {path.name for path in tmp_path.iterdir()} == {str(item) for item in items} - {"3"}
+    workers = {pid for path in tmp_path.iterdir() for pid in path.read_text().split()}
+    assert len(workers) <= 2 + 3 + 2  # the others go on together, each suspect had one of its own
 
 
 def test_an_error_of_the_work_comes_through(tmp_path):
