@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 
 demo: $(STAMP)
 	$(BIN)/facext forge
-	@$(BIN)/facext annotate toy; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ]
+	@$(BIN)/facext annotate toy --resume=if-possible; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ]
 
 test: $(DEV_STAMP)
 	$(BIN)/pytest
@@ -35,6 +35,7 @@ bench: $(STAMP)
 	$(BIN)/facext forge
 	$(BIN)/python -m benchmarks.masks --json out/bench/masks.json
 	$(BIN)/python -m benchmarks.stages
+	$(BIN)/facext bench chaos --json out/bench/chaos.json
 
 setup: $(STAMP)
 

@@ -166,7 +166,7 @@ def categories() -> list[dict[str, Any]]:
 def _write_shards(
     run: Run, planned: Sequence[PlannedPair], metadata: dict[str, Any], tally: Tally
 ) -> list[Path]:
-    """Writes the rows of finished pairs beside the shards; none is replaced before all are there."""
+    """Writes the rows of finished pairs beside the shards, before any is replaced."""
     beside = run.output / "annotations.new"
     shutil.rmtree(beside, ignore_errors=True)
     return [
