@@ -33,7 +33,7 @@ class Hashes:
 
     def __init__(self, path: Path, root: Path) -> None:
         self._path, self._root = path, root
-        self._before = {name: list(known) for name, known in read_json(path).items()}
+        self._before = read_json(path)
         self._now: dict[str, list[int | str]] = {}
         self._given: dict[str, str] = {}
 
@@ -60,8 +60,8 @@ class Hashes:
         if mark is None:
             return file_hash(Path(path))
         known = self._before.get(path)
-        is_known = known is not None and known[:-1] == mark
-        digest = str(known[-1]) if known and is_known else file_hash(Path(path))
+        is_known = isinstance(known, list) and known[:-1] == mark
+        digest = str(known[-1]) if is_known else file_hash(Path(path))
         if digest and _mark(path) == mark:
             self._now[path] = [*mark, digest]
         return digest

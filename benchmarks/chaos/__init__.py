@@ -1,1 +1,1 @@
-"""What `facext annotate` survives: kills, interrupts, full disks, jumping clocks, damaged videos."""
+"""What `facext annotate` survives: kills, full disks, jumping clocks, damaged videos."""

@@ -87,8 +87,7 @@ def run(
         "damaged_but_readable": damaged.readable,
     }
     return figures | {
-        "told": [*found.told, *(f"{one.name}: {one.told}" for one in played if one.told)]
-        + damaged.told,
+        "told": [*found.told, *_told(played), *damaged.told],
         "seed": seed,
         "seconds": round(time.monotonic() - start, 1),
         "code": source_hash(*CODE),
@@ -109,6 +108,10 @@ def _play(
             played.append(outcome)
         progress("faults", done, len(todo))
     return played
+
+
+def _told(played: Sequence[Fault]) -> list[str]:
+    return [f"{one.name}: {one.told}" for one in played if one.told]
 
 
 def _figures(found: Kills, played: Sequence[Fault]) -> dict[str, Any]:

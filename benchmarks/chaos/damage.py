@@ -174,7 +174,7 @@ def annotate_damaged(scene: Scene, inputs: int, progress: Callable[[int], None])
     while process.poll() is None:
         progress(min(inputs, len(list(units.glob("*.json")))))
         time.sleep(0.2)
-    out, errors = process.communicate()
+    _, errors = process.communicate()
     progress(inputs)
     found = Damaged(inputs=inputs)
     if process.returncode not in FINISHED or "Traceback" in errors:

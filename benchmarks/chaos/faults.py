@@ -1,4 +1,4 @@
-"""Faults of the machine: full and read-only disks, a jumping clock, lost workers, two runs at once."""
+"""Faults of the machine: full and read-only disks, jumping clocks, lost workers, two runs."""
 
 from __future__ import annotations
 

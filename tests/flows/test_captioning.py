@@ -204,7 +204,7 @@ def test_a_run_works_on_its_own_plan_whatever_another_one_writes(tmp_path, write
         plain = make_run("toy", path, workers=1, limit=1)
         pairs = stages.waiting(plain, stages.plan(plain))
         stages.measure(plain, pairs, silent)
-        asked = make_run("toy", path, explain=ASKS, workers=1, limit=1)
+        asked = make_run("toy", path, explain=ASKS, workers=1, limit=1, resume="if-possible")
         stages.plan(asked)
         explain(plain, pairs, silent)
         summary = annotate_dataset(asked, silent).summary

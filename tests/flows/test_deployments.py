@@ -97,7 +97,9 @@ def test_a_run_of_the_toy_deployment_leaves_shards(served):
 
 def test_a_captioning_run_keeps_its_key_out_of_prefect_and_of_all_results(served, captions):
     folder, env = served
-    ran = run_deployment("annotate/toy", env, "--param", "explainer=mllm")
+    ran = run_deployment(
+        "annotate/toy", env, "--param", "explainer=mllm", "--param", "resume=if-possible"
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr + (folder / "log").read_text()
     assert set(captions.keys) == {f"Bearer {KEY}"}
     rows = read_records(sorted((folder / "out/toy/annotations").glob("*.parquet")), AnnotatedFrame)
@@ -107,6 +109,15 @@ def test_a_captioning_run_keeps_its_key_out_of_prefect_and_of_all_results(served
     assert any(path.is_relative_to(folder / "prefect") for path in files)
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
     assert KEY not in ran.stdout + ran.stderr
+
+
+def test_another_configuration_stops_a_run_unless_told_how_to_go_on(served):
+    """After the captioning run: the default explainer again."""
+    folder, env = served
+    assert run_deployment("annotate/toy", env).returncode == 1
+    log = (folder / "log").read_text()
+    assert "mllm -> evidence" in log
+    assert "the parameter resume" in log
 
 
 def test_a_run_without_its_folder_fails_and_names_the_variable(served):
