@@ -60,8 +60,10 @@ class Hashes:
         if mark is None:
             return file_hash(Path(path))
         known = self._before.get(path)
-        is_known = isinstance(known, list) and known[:-1] == mark
-        digest = str(known[-1]) if is_known else file_hash(Path(path))
+        if isinstance(known, list) and known[:-1] == mark:
+            self._now[path] = known
+            return str(known[-1])
+        digest = file_hash(Path(path))
         if digest and _mark(path) == mark:
             self._now[path] = [*mark, digest]
         return digest

@@ -56,9 +56,14 @@ def test_a_living_writers_file_is_never_swept_and_a_dead_ones_always(tmp_path, w
 
 def test_an_older_files_content_stays_until_the_new_one_is_whole(tmp_path):
     write_text(tmp_path / "a", "old")
-    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a") as file:
-        file.write(b"new, half")
-        raise ZeroDivisionError
+
+    def break_off():
+        with whole_file(tmp_path / "a") as file:
+            file.write(b"new, half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
     assert (tmp_path / "a").read_text() == "old"
     assert temporaries(tmp_path) == []
 
