@@ -1,7 +1,7 @@
 """The visible contour of the jaw: where a turned face ends, and points that slide along it.
 
-Source: the sliding follows Zhu et al., High-Fidelity Pose and Expression Normalization (2015), whose
-contour points march over the mesh as the head turns.
+Source: the sliding follows Zhu et al., High-Fidelity Pose and Expression Normalization (2015):
+their points of the contour march over the mesh as the head turns.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ def on_polyline(points: Points, line: Points) -> Points:
 def _outwards() -> Points:
     """(17, 2) which way is out of the face at each jaw point, seen from the front."""
     jaw = anchors()[:JAW] @ load_mesh().vertices[:, :2].astype(np.float64)
-    along = np.gradient(jaw, axis=0)
-    return np.stack([unit(np.array([-y, x])) for x, y in along])
+    along: Points = np.gradient(jaw, axis=0)
+    out = np.column_stack([-along[:, 1], along[:, 0]])
+    return np.asarray(out / np.linalg.norm(out, axis=1, keepdims=True))
 
 
 @functools.cache

@@ -84,7 +84,7 @@ def _checked(points: NDArray[np.floating]) -> Points:
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """The mesh points that are held: (N, 468) weights, and how (468, N) all vertices follow them."""
+    """Points of the mesh: (N, 468) weights, and how (468, N) all vertices follow when held."""
 
     rows: Points
     pull: Points
@@ -109,7 +109,7 @@ def _held(inner_only: bool) -> _Held:
 
 
 def _slid(seen: Points, pose: Pose, bent: Points) -> tuple[_Held, Points]:
-    """The held points and (68, 2) their goals, once the hidden part of the jaw is on the contour."""
+    """The held points and (68, 2) their goals, with the hidden part of the jaw on the contour."""
     whole, goal = _held(inner_only=False), seen.copy()
     rows, pull = whole.rows.copy(), whole.pull.copy()
     vertices = marched(bent, pose.turn)
@@ -121,7 +121,7 @@ def _slid(seen: Points, pose: Pose, bent: Points) -> tuple[_Held, Points]:
 
 
 def _bent(pose: Pose, held: _Held, goal: Points) -> Points:
-    """(468, 3) the mesh at rest, bent in the picture's plane so that the held points meet `goal`."""
+    """(468, 3) the mesh, bent in the picture's plane so that the held points meet `goal`."""
     miss = (goal - pose.project(held.places)) / pose.scale
     moved = held.pull @ (held.weight @ miss)
     return np.asarray(load_mesh().vertices + moved @ pose.turn[:2])
