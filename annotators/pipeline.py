@@ -255,6 +255,17 @@ def backends(settings: Measure) -> tuple[Callable[[float], LandmarkBackend], Par
     )
 
 
+def check_backends(settings: Measure) -> None:
+    """Loads the landmark backend once, so that what it lacks stops a run before any work.
+
+    Raises:
+        UsageError: A backend of that name does not exist.
+        BackendUnavailable: It cannot run here.
+    """
+    make_finder, _ = backends(settings)
+    make_finder(LEAST_FACE_SCORE)
+
+
 def _chosen(family: Mapping[str, T], name: str, key: str) -> T:
     if name not in family:
         raise UsageError(

@@ -33,8 +33,22 @@ def examine() -> bool:
         except Exception as error:
             works = False
             table.add_row(name, "[red]fails[/]", f"{type(error).__name__}: {error}")
+    for name in OPTIONAL_LANDMARKS:
+        table.add_row(f"landmarks: {name}", *_optional_landmarks(name))
     Console().print(table)
     return works
+
+
+def _optional_landmarks(name: str) -> tuple[str, str]:
+    """Gives state and detail of a backend that needs files which do not come with the project."""
+    from fict.landmarks import FACE_SCORE_GATE, LANDMARK_BACKENDS
+    from schemas.errors import BackendUnavailable
+
+    try:
+        LANDMARK_BACKENDS[name](FACE_SCORE_GATE)
+    except BackendUnavailable as error:
+        return "[yellow]not available[/]", str(error)
+    return "[green]available[/]", "package and weights load"
 
 
 def _landmarks() -> str:
@@ -60,6 +74,7 @@ def _video() -> str:
     return f"libx264 encoder {'present' if 'libx264' in av.codecs_available else 'missing'}"
 
 
+OPTIONAL_LANDMARKS = ("face_alignment_2d", "face_alignment_3d")
 BACKENDS: dict[str, Callable[[], str]] = {
     "landmarks: mesh": _landmarks,
     "parsing": _parser,

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from annotators.pipeline import CONTROL, Measurer, PairJob, backends, reject
+from annotators.pipeline import CONTROL, Measurer, PairJob, check_backends, reject
 from fict.tree import load_tree
 from flows.explain import check_explainer, explain_hash, is_annotated
 from flows.failures import internal_error
@@ -39,12 +39,13 @@ def plan(run: Run) -> list[PlannedPair]:
     Raises:
         SourceMissing: The dataset's folder is not there.
         UsageError: An unknown dataset, explainer, recipe, server or backend.
-        BackendUnavailable: The captioning server needs a key, and there is none.
+        BackendUnavailable: The captioning server needs a key that is not there, or a backend
+            cannot run here.
         OutputError: The output folder cannot be written or the disk is full.
     """
     dataset = run.manifest.dataset(run.name)
     check_explainer(run)
-    backends(run.manifest.measure)
+    check_backends(run.manifest.measure)
     root = dataset.folder(run.name)
     check_output(run.output)
     pairs, missing = find_pairs(run.name, dataset, root)
