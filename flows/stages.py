@@ -39,7 +39,8 @@ def plan(run: Run) -> list[PlannedPair]:
     Raises:
         SourceMissing: The dataset's folder is not there.
         UsageError: An unknown dataset, explainer, recipe, server or backend.
-        BackendUnavailable: The captioning server needs a key, and there is none.
+        BackendUnavailable: The captioning server needs a key, and there is none, or a parsing
+            backend needs weights.
         OutputError: The output folder cannot be written or the disk is full.
     """
     dataset = run.manifest.dataset(run.name)
