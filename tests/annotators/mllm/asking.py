@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from annotators.explain import NoAnswer
@@ -73,3 +74,39 @@ def billed(captioner: Captioner, settings: Mllm) -> float:
 
 def is_expected(end: object) -> bool:
     return isinstance(end, bytes | NoAnswer)
+
+
+class Bill:
+    """Counts what happens to one request."""
+
+    def __init__(self) -> None:
+        self.attempts = self.losses = 0
+
+    async def lost(self) -> None:
+        self.losses += 1
+
+    async def again(self) -> None:
+        pass
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def raw_server(reply: Handler, port: int = 0) -> AsyncIterator[str]:
+    """Serves each request by writing to the wire; gives the address."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
+                await reader.readexactly(int(length or 0))
+                await reply(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(connected, "127.0.0.1", port)
+    async with listening:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"

@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotators.mllm.budget import Budget
@@ -12,6 +12,7 @@ MOST = st.floats(0.01, 100)
 SHARE = st.floats(0, 1)
 
 
+@settings(deadline=None)
 @given(MOST, SHARE, st.lists(st.tuples(st.floats(0, 20), SHARE, st.integers(0, 5)), max_size=40))
 def test_no_order_of_requests_passes_the_budget(most, spent, requests):
     budget = Budget(most, most * spent)

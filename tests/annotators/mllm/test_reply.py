@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotators.mllm.reply import MOST_BYTES, Invalid, read, usage
@@ -106,21 +106,25 @@ def only_invalid(body):
     tokens = usage(body)
     assert tokens is None or all(0 <= one < 2**31 for one in tokens)
     try:
-        assert read(body).text.strip()
-    except Invalid as problem:
-        assert problem.reason in ("broken_answer", "empty_answer", "refusal", "huge_answer")
+        reply = read(body)
+    except Invalid:
+        return
+    assert reply.text.strip()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_answer_or_invalid(body):
     only_invalid(body)
 
 
+@settings(deadline=None)
 @given(ALMOST)
 def test_anything_that_looks_like_an_answer_is_one_or_invalid(value):
     only_invalid(json.dumps(value).encode())  # with NaN, Infinity and lone surrogates
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2000), max_size=6), st.binary(min_size=1, max_size=1))
 def test_a_damaged_answer_is_one_or_invalid(places, put):
     body = bytearray(completion({"content": "naïve \\u00e9 \U0001f926" * 3}))

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotators.mllm.request import assistant, response_format, user
@@ -89,6 +89,7 @@ def test_words_pictures_and_their_order_are_another_request():
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, st.integers(0, 3), st.booleans()), min_size=1, max_size=8))
 def test_the_highest_tokens_bound_every_tokeniser(said):
     messages = tuple(
