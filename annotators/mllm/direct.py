@@ -129,7 +129,11 @@ class Direct:
         problem: Exception
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                return await self._body(body)
+                answer = await self._body(body)
+            if answer.lstrip()[:1] == b"{":
+                return answer
+            # a gateway's page: not the model's answer, so it is not kept as one
+            problem = Failed("no JSON came", may_be_billed=True)
         except openai.APIStatusError as error:
             learned = self._dialect.learns_from(error, body)
             problem = Learned() if learned else judged(error, self.settings, self._key)
