@@ -144,7 +144,9 @@ class Direct:
         """Posts a body and reads the answer's, at most `MOST_BYTES` of it."""
         completions = self._client.chat.completions.with_streaming_response
         parts, size = [], 0
-        async with completions.create(**body) as response:
+        # all of it as extra: openai takes a millisecond to look for its own types in messages
+        sent = completions.create(model=body["model"], messages=(), extra_body=body)
+        async with sent as response:
             async for part in response.iter_bytes():
                 parts.append(part)
                 size += len(part)
