@@ -35,6 +35,7 @@ bench: $(STAMP)
 	$(BIN)/facext forge
 	$(BIN)/python -m benchmarks.masks --json out/bench/masks.json
 	$(BIN)/python -m benchmarks.stages
+	$(BIN)/facext bench explain --json out/bench/explain.json
 
 setup: $(STAMP)
 

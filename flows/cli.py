@@ -231,7 +231,7 @@ def calibrate(out: Path | None, cases: int, workers: int) -> int:
 
 @facext.group()
 def bench() -> None:
-    """Measure how good the annotations are, against known truth."""
+    """Measure how good the annotations are, and the client that asks for them."""
 
 
 @bench.command()
@@ -291,6 +291,29 @@ def truth(
                 own = {k: v for k, v in found.items() if k not in ("recipes", "captioning")}
                 publish(own, docs, pictures, progress)
             click.echo(f"\npage         {docs / 'truth.md'}")
+    return DONE
+
+
+@bench.command("explain")
+@click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Also write the figures here."
+)
+def bench_explain(path: Path | None) -> int:
+    """Measure what the captioning client adds, loses, pays and lets through.
+
+    Runs the real explain stage against a scripted server on loopback that is slow, fails, lies and
+    bills: throughput, CPU and memory; lost records; what is paid twice after kill -9, or above the
+    budget; false claims that are published. Needs 5 GB in the temporary folder.
+    """
+    from benchmarks.explain import Size, run
+    from benchmarks.explain_goals import lines
+    from benchmarks.figures import write
+
+    with _bar() as progress:
+        found = run(Size(), progress)
+    click.echo("\n".join(lines(found)))
+    if path:
+        write(found, path)
     return DONE
 
 

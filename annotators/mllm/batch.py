@@ -105,7 +105,6 @@ class Batch:
 
     def _line(self, request: Request) -> bytes:
         body = self._dialect.body(request)
-        body |= body.pop("extra_body") or {}
         line = {
             "custom_id": request.hash,
             "method": "POST",

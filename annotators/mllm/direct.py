@@ -147,8 +147,10 @@ class Direct:
         """Posts a body and reads the answer's, at most `MOST_BYTES` of it."""
         completions = self._client.chat.completions.with_streaming_response
         parts, size = [], 0
+        # all of it as extra: openai takes a millisecond to look for its own types in messages
+        sent = completions.create(model=body["model"], messages=(), extra_body=body)
         async with (
-            completions.create(**body) as response,
+            sent as response,
             contextlib.aclosing(response.http_response.aiter_bytes()) as coming,
         ):
             async for part in coming:

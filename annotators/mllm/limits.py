@@ -78,6 +78,7 @@ class Limiter:
     async def admit(self, tokens: float) -> None:
         """Waits until a request of so many tokens may be sent, first come first served."""
         async with self._turn:
+            await asyncio.sleep(0)  # one a turn: a crowd does not prepare as a whole, then send
             while (wait := self._wait(tokens)) > 0:
                 await self._sleep(max(wait, LEAST_SLEEP_S))
             self._requests.take(1)
