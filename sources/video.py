@@ -2,7 +2,8 @@
 
 A video that cannot be read is an expected failure: it raises `Rejected` with a reason and the
 file's name, never an error of PyAV. A stream without a colour tag is read as BT.601, as FFmpeg
-and OpenCV read it; files written here carry the tag BT.709.
+and OpenCV read it; files written here carry the tag BT.709. A folder of frames or a picture is read
+in the same way (`sources.pictures`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from numpy.typing import NDArray
 
 from schemas.errors import OutputError, Rejected, RejectReason
+from sources.pictures import DEFAULT_FPS, is_pictures, open_pictures
 
 CRF = {"c0": 0, "c23": 23, "c40": 40}
 """FaceForensics++ compression levels as libx264 quality; 0 is lossless but for 4:2:0 chroma."""
@@ -44,12 +46,14 @@ class VideoInfo:
         fps: Average frames per second; 0.0 where the file does not say.
         width: Pixels, after the file's rotation flag.
         height: Pixels, after the file's rotation flag.
+        first_number: Of frames that are picture files, the number of the first; else `None`.
     """
 
     frames: int
     fps: float
     width: int
     height: int
+    first_number: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +71,23 @@ class VideoFrame:
     image: NDArray[np.uint8]
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, fps: float = DEFAULT_FPS) -> VideoInfo:
     """Gives the size, the rate and the exact number of frames of a video.
 
-    Only the first frame is decoded; the others are counted as packets.
+    Only the first frame is decoded; the others are counted as packets. Of pictures, the headers
+    are read.
+
+    Args:
+        path: A video, a folder of frames, or a picture.
+        fps: Rate of pictures; a video has its own.
 
     Raises:
         Rejected: `UNREADABLE_VIDEO` (absent, damaged or truncated), `NO_VIDEO_STREAM`,
-            `NO_FRAMES`.
+            `NO_FRAMES`, `BAD_FRAMES`.
     """
+    if is_pictures(path):
+        clip = open_pictures(path)
+        return VideoInfo(len(clip.frames), fps, *clip.size(), clip.first_number)
     with _opened(path) as (container, stream):
         count = _packets(container, stream)
         rate = stream.average_rate or stream.guessed_rate
@@ -88,12 +100,15 @@ def probe(path: Path) -> VideoInfo:
     return VideoInfo(count.shown, float(rate or 0), width, height)
 
 
-def read_frames(path: Path, indices: Sequence[int]) -> list[VideoFrame]:
+def read_frames(
+    path: Path, indices: Sequence[int], fps: float = DEFAULT_FPS
+) -> list[VideoFrame]:
     """Decodes some frames of a video, from the start to the last one wanted.
 
     Args:
-        path: The video.
+        path: The video, the folder of frames, or the picture.
         indices: Frames to give, counted from 0 in presentation order; any order, may repeat.
+        fps: Rate of pictures; a video has its own timestamps.
 
     Returns:
         One frame for each index, in the order of `indices`; only these are held in memory.
@@ -101,10 +116,14 @@ def read_frames(path: Path, indices: Sequence[int]) -> list[VideoFrame]:
     Raises:
         ValueError: An index is negative.
         Rejected: `UNREADABLE_VIDEO` (absent, damaged, or it ends before the last index),
-            `NO_VIDEO_STREAM`, `NO_FRAMES`.
+            `NO_VIDEO_STREAM`, `NO_FRAMES`, `BAD_FRAMES`.
     """
     if any(index < 0 for index in indices):
         raise ValueError(f"frame indices count from 0, got {min(indices)}")
+    if is_pictures(path):
+        clip = open_pictures(path)
+        decoded = {index: clip.read(index) for index in sorted(set(indices))}
+        return [VideoFrame(index, index / fps, decoded[index]) for index in indices]
     wanted, last = set(indices), max(indices, default=-1)
     found: dict[int, VideoFrame] = {}
     if wanted:
@@ -123,7 +142,7 @@ def read_thumbnails(path: Path, count: int, long_side: int) -> NDArray[np.uint8]
     """Decodes the first frames of a video as small grey pictures.
 
     Args:
-        path: The video.
+        path: The video, the folder of frames, or the picture.
         count: Most frames to give.
         long_side: Pixels of a picture's longer side; the other one keeps the shape.
 
@@ -131,8 +150,12 @@ def read_thumbnails(path: Path, count: int, long_side: int) -> NDArray[np.uint8]
         `(frames, h, w) uint8`, upright.
 
     Raises:
-        Rejected: `UNREADABLE_VIDEO`, `NO_VIDEO_STREAM`, `NO_FRAMES`.
+        Rejected: `UNREADABLE_VIDEO`, `NO_VIDEO_STREAM`, `NO_FRAMES`, `BAD_FRAMES`.
     """
+    if is_pictures(path):
+        clip = open_pictures(path)
+        clip.size()
+        return np.stack([clip.thumbnail(k, long_side) for k in range(len(clip.frames))[:count]])
     with _opened(path) as (container, stream):
         frames = itertools.islice(_sound(container, stream), count)
         small = [frame.thumbnail(long_side) for frame in frames]
