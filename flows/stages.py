@@ -25,7 +25,7 @@ from schemas.errors import FacextError, OutputError, Rejected, RejectReason
 from schemas.provenance import file_hash
 from schemas.records import Reject
 from schemas.shards import write_records
-from sources.pairs import find_pairs
+from sources.layouts import find_pairs
 
 LEAST_FREE_BYTES = 64 * 2**20
 

@@ -65,7 +65,9 @@ class Dataset(Settings):
     identities: tuple[str, ...] = Field((), description="keys whose values name people")
     edited_names: tuple[str, ...] = Field((), description="names of edited parts 1, 2, ...")
     splits: dict[str, str] = Field({}, description="split: its list below root, or `rest`")
-    split_shares: dict[str, float] = Field({}, description="where there are no lists: share of each")
+    split_shares: dict[str, float] = Field(
+        {}, description="where there are no lists: share of each"
+    )
     splits_may_leak: bool = Field(False, description="official splits that share people are kept")
     licence: Licence
     prepare: str = ""
@@ -99,7 +101,9 @@ class Dataset(Settings):
             raise ValueError("with several methods the pattern fake needs the key {method}")
         for key in self.identities:
             if self.layout == "patterns" and f"{{{key}}}" not in self.fake:
-                raise ValueError(f"identities names {{{key}}}, which the pattern fake does not give")
+                raise ValueError(
+                    f"identities names {{{key}}}, which the pattern fake does not give"
+                )
         for method in self.unmasked:
             if method not in self.methods:
                 raise ValueError(f"unmasked names the method {method}, which methods does not list")

@@ -100,9 +100,7 @@ def probe(path: Path, fps: float = DEFAULT_FPS) -> VideoInfo:
     return VideoInfo(count.shown, float(rate or 0), width, height)
 
 
-def read_frames(
-    path: Path, indices: Sequence[int], fps: float = DEFAULT_FPS
-) -> list[VideoFrame]:
+def read_frames(path: Path, indices: Sequence[int], fps: float = DEFAULT_FPS) -> list[VideoFrame]:
     """Decodes some frames of a video, from the start to the last one wanted.
 
     Args:
