@@ -7,6 +7,7 @@ different moments on each other.
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections import Counter
@@ -143,7 +144,7 @@ def _number(folder: Path, frame: Path, first: Path) -> int:
 
 
 def _check_run(folder: Path, numbers: list[int]) -> None:
-    for before, number in zip(numbers, numbers[1:], strict=False):
+    for before, number in itertools.pairwise(numbers):
         if number == before:
             raise Rejected(
                 RejectReason.BAD_FRAMES, f"{folder.name} has two frames of the number {number}"

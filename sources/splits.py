@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 HASH_BITS = 64
+
+Joint = tuple[str, str]
+"""A kind and a name: what two pairs have in common."""
 
 
 @dataclass(frozen=True)
@@ -32,27 +35,25 @@ class Member:
     recording: str
 
     @property
-    def joints(self) -> tuple[tuple[str, str], ...]:
+    def joints(self) -> tuple[Joint, ...]:
         """Gives what joins it to other pairs: people first, since they tell more."""
         return (*(("person", name) for name in self.people), ("recording", self.recording))
 
 
 def components(members: Sequence[Member]) -> list[int]:
     """Gives each member the number of its component, counted in order of appearance."""
-    parent: dict[tuple[str, str], tuple[str, str]] = {}
+    parent: dict[Joint, Joint] = {}
     for member in members:
         first, *others = member.joints
         parent.setdefault(first, first)
         for other in others:
             parent[_root(parent, other)] = _root(parent, first)
-    numbers: dict[tuple[str, str], int] = {}
+    numbers: dict[Joint, int] = {}
     roots = [_root(parent, member.joints[0]) for member in members]
     return [numbers.setdefault(root, len(numbers)) for root in roots]
 
 
-def _root(
-    parent: dict[tuple[str, str], tuple[str, str]], joint: tuple[str, str]
-) -> tuple[str, str]:
+def _root(parent: dict[Joint, Joint], joint: Joint) -> Joint:
     """Gives the joint that stands for a component, and shortens the way to it."""
     parent.setdefault(joint, joint)
     while parent[joint] != joint:
@@ -91,38 +92,27 @@ def _draw(name: str, shares: Mapping[str, float]) -> str:
         left -= share
         if left < 0:
             return split
-    return next(split for split in reversed(shares) if shares[split])  # lost to rounding
+    return max(shares, key=lambda split: shares[split])  # what rounding left over
 
 
 def find_leak(members: Sequence[Member]) -> str:
-    """Gives the shortest chain of pairs from one split to another; empty where no split leaks.
+    """Gives a chain of pairs from one split to another; empty where no split leaks.
 
     For example `train 001_002 - 002 - test 002_003`.
     """
-    splits = defaultdict[int, set[str]](set)
-    numbers = components(members)
-    for number, member in zip(numbers, members, strict=True):
-        splits[number].add(member.split)
-    leaking = {number for number, found in splits.items() if len(found - {""}) > 1}
-    part = [one for number, one in zip(numbers, members, strict=True) if number in leaking]
-    chains = [_chain(start, part) for start in _starts(part)]
-    return min(filter(None, chains), key=lambda chain: (len(chain), chain), default="")
-
-
-def _starts(members: Iterable[Member]) -> list[Member]:
-    """Gives one member of a split for each component that leaks: the chain begins there."""
-    members = list(members)
-    numbers = components(members)
-    first: dict[tuple[int, str], Member] = {}
-    for number, member in zip(numbers, members, strict=True):
-        if member.split:
-            first.setdefault((number, member.split), member)
-    return list(first.values())
+    together = defaultdict[int, list[Member]](list)
+    for number, member in zip(components(members), members, strict=True):
+        together[number].append(member)
+    for part in together.values():
+        if len({member.split for member in part} - {""}) > 1:
+            ordered = sorted(part, key=lambda member: (member.name, member.split))
+            return _chain(next(member for member in ordered if member.split), ordered)
+    return ""
 
 
 def _chain(start: Member, members: Sequence[Member]) -> str:
     """Goes from pair to pair by what they share until one lies in another split."""
-    sharing = defaultdict[tuple[str, str], list[Member]](list)
+    sharing = defaultdict[Joint, list[Member]](list)
     for member in members:
         for joint in member.joints:
             sharing[joint].append(member)

@@ -81,19 +81,17 @@ def _sorted_out(
         found.values(),
         key=lambda one: (methods.index(one.pair.method), levels.index(one.pair.compression)),
     )
-    for method, level in _without_pairs(place, ordered):
-        if place.dataset.layout != "patterns":
-            empty = no_videos(
-                place, method, level, f"those of {method} in {place.dataset.list_glob}"
-            )
-            rejects[empty.detail] = empty
+    if place.dataset.layout != "patterns":
+        rejects |= _without_pairs(place, ordered)
     return ordered, list(rejects.values())
 
 
-def _without_pairs(place: Place, found: list[Candidate]) -> list[tuple[str, str]]:
-    """Gives the methods of which no pair is there, each with an empty compression."""
+def _without_pairs(place: Place, found: list[Candidate]) -> dict[str, Reject]:
+    """Gives the methods of which the lists of a dataset name no pair."""
     there = {one.pair.method for one in found}
-    return [(method, "") for method in place.dataset.methods if method not in there]
+    absent = [method for method in place.dataset.methods if method not in there]
+    like = f"those of {{}} in {place.dataset.list_glob}"
+    return {method: no_videos(place, method, "", like.format(method)) for method in absent}
 
 
 def _wrong(place: Place, one: Candidate, found: dict[str, Candidate]) -> Reject | None:

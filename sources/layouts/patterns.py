@@ -55,7 +55,7 @@ def _in_folders(
             if not wide.fullmatch(path):
                 pair = _pair(place, shared, path, {})
                 yield missing(pair, f"the name of {path} does not fit {dataset.fake}")
-        elif (one := candidate(place, shared, path, folders | keys.groupdict())) is not None:
+        elif (one := candidate(place, shared, path, {**folders, **keys.groupdict()})) is not None:
             yield one
 
 
