@@ -1,8 +1,8 @@
 """The layout `metadata_json`: a JSON object beside the videos says what each was made from.
 
 `{"<file>": {"label": "FAKE", "original": "<file>", "split": "train"}}`, as in the DeepFake
-Detection Challenge: one object a folder. Names are looked for beside the list. Where entries give no original
-(the preview of the challenge), the patterns `fake` and `real` name it.
+Detection Challenge: one object a folder. Names are looked for beside the list. Where entries give
+no original (the preview of the challenge), the patterns `fake` and `real` name it.
 """
 
 from __future__ import annotations
