@@ -1,4 +1,4 @@
-"""`facext plan`: what a run would do, how long it would take and what it would fill, before it does.
+"""`facext plan`: what a run would do, how long it would take, what it would fill. Before it does.
 
 Hours and bytes come from the units of this dataset that are finished. Where there is none they are
 those of the toy dataset (`python -m benchmarks.stages`: 640 x 480 pixels, 50 frames, three frames

@@ -55,7 +55,7 @@ def plan(run: Run) -> list[PlannedPair]:
         for pair in pairs
     ]
     wrong = contradicting([one for one in hashed if dataset.methods[one.pair.method] != CONTROL])
-    shared = {
+    shared: dict[str, str | float | None] = {
         "config": run.manifest.measure.digest(),
         "code": measuring_code(),
         "fict": load_tree().version,
@@ -73,7 +73,7 @@ def plan(run: Run) -> list[PlannedPair]:
     return planned
 
 
-def _planned(one: Hashed, measuring: dict[str, str], explaining: str) -> PlannedPair:
+def _planned(one: Hashed, measuring: dict[str, str | float | None], explaining: str) -> PlannedPair:
     facts = one.pair.model_dump()
     inputs = {"stage": "measure", "pair": facts, "inputs": [one.real, one.fake]}
     measure_unit = unit_id(inputs | measuring)
