@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -101,9 +102,7 @@ class Dataset(Settings):
             raise ValueError("with several methods the pattern fake needs the key {method}")
         for key in self.identities:
             if self.layout == "patterns" and f"{{{key}}}" not in self.fake:
-                raise ValueError(
-                    f"identities names {{{key}}}, which the pattern fake does not give"
-                )
+                raise ValueError(f"identities names {{{key}}}, which fake does not give")
         for method in self.unmasked:
             if method not in self.methods:
                 raise ValueError(f"unmasked names the method {method}, which methods does not list")
@@ -131,7 +130,7 @@ class Dataset(Settings):
         Raises:
             SourceMissing: The variable is unset, or the folder is absent or empty.
         """
-        return self._folder(name, self.root)
+        return self._folder(name, self.root, self.expected_layout)
 
     def real_folder(self, name: str) -> Path:
         """Gives the folder that the paths of real sides are below: mostly `folder`.
@@ -139,7 +138,9 @@ class Dataset(Settings):
         Raises:
             SourceMissing: As of `folder`.
         """
-        return self._folder(name, self.real_root or self.root)
+        if not self.real_root:
+            return self.folder(name)
+        return self._folder(name, self.real_root, lambda root: f"  {root}/{self.real}")
 
     def expected_layout(self, root: str) -> str:
         """Gives the paths that must be below a root, for messages."""
@@ -147,19 +148,19 @@ class Dataset(Settings):
         patterns = [real, f"  {root}/{self.fake}"] if self.fake else []
         return "\n".join([f"  {root}/{self.list_glob}"] * bool(self.list_glob) + patterns)
 
-    def _folder(self, name: str, told: str) -> Path:
+    def _folder(self, name: str, told: str, layout: Callable[[str], str]) -> Path:
         for variable in _ENVIRONMENT.findall(told):
             if not os.environ.get(variable):
                 raise SourceMissing(
                     f"dataset '{name}' needs the environment variable {variable}: "
-                    f"set it to the folder that holds\n{self.expected_layout('$' + variable)}"
+                    f"set it to the folder that holds\n{layout('$' + variable)}"
                 )
         root = Path(_ENVIRONMENT.sub(lambda found: os.environ[found[1]], told)).expanduser()
         if state := _state(root):
             hint = f"\nmake it with: {self.prepare}" if self.prepare else ""
             raise SourceMissing(
                 f"the folder of dataset '{name}', {root}, {state}; it must hold\n"
-                f"{self.expected_layout(str(root))}{hint}"
+                f"{layout(str(root))}{hint}"
             )
         return root
 

@@ -109,10 +109,10 @@ def _wrong(place: Place, one: Candidate, found: dict[str, Candidate]) -> Reject 
         return missing(pair, f"{pair.fake_path} has no real video {pair.real_path}")
     if pair.key in found:
         first = found[pair.key].pair
-        detail = f"{pair.key} is there twice: {first.fake_path} and {pair.fake_path}"
-        if first.fake_path == pair.fake_path:
-            detail = f"{pair.key} is listed twice, with {first.real_path} and {pair.real_path}"
-        return bad_entry(place, f"{pair.pair} again", detail, pair.method)
+        listed = first.fake_path == pair.fake_path
+        paths = [side.real_path if listed else side.fake_path for side in (first, pair)]
+        detail = f"{pair.key} is {'listed' if listed else 'there'} twice: {' and '.join(paths)}"
+        return bad_entry(place, f"{pair.pair} again with {paths[1]}", detail, pair.method)
     return None
 
 

@@ -210,7 +210,7 @@ def table(root: Path, text: str | bytes) -> None:
         ("r,f/1.mp4", "f/1.mp4 has no real video r"),
         ("r/" + "x" * 300 + ".mp4,f/1.mp4", "has no real video"),
         ("r/1.mp4,f/2.mp4\nr/1.mp4,f/2.mp4", "is listed twice"),
-        ("r/1.mp4,f/2.mp4\nf/1.mp4,f/2.mp4", "with r/1.mp4 and f/1.mp4"),
+        ("r/1.mp4,f/2.mp4\nf/1.mp4,f/2.mp4", "twice: r/1.mp4 and f/1.mp4"),
         ("r/\x001.mp4,f/1.mp4", "has a character"),
     ],
 )
