@@ -132,14 +132,25 @@ def _side_by_side(real: VideoFrame, fake: VideoFrame, found: Alignment) -> Frame
     )
 
 
+def _same_clock(real: VideoInfo, fake: VideoInfo) -> bool:
+    """Tells whether frames pair by place whatever the files say of their rates.
+
+    Pictures have none. Tools that forge a video of an unsteady rate frame by frame often write a
+    steady one: as many frames, at other times.
+    """
+    pictures = real.first_number is not None or fake.first_number is not None
+    return pictures or (real.frames == fake.frames and not (real.steady and fake.steady))
+
+
 def _check_match(real: VideoInfo, fake: VideoInfo) -> None:
     if (real.width, real.height) != (fake.width, fake.height):
         raise Rejected(
             RejectReason.SIZE_MISMATCH,
             f"real is {real.width} x {real.height}, fake is {fake.width} x {fake.height} pixels",
         )
-    numbered = real.first_number is not None or fake.first_number is not None
-    if not numbered and abs(real.fps - fake.fps) > MAX_RATE_DIFFERENCE * max(real.fps, fake.fps):
+    if _same_clock(real, fake):
+        return
+    if abs(real.fps - fake.fps) > MAX_RATE_DIFFERENCE * max(real.fps, fake.fps):
         raise Rejected(
             RejectReason.FRAME_RATE_MISMATCH,
             f"real runs at {real.fps:.3f}, fake at {fake.fps:.3f} frames per second",

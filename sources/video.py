@@ -30,6 +30,9 @@ CRF = {"c0": 0, "c23": 23, "c40": 40}
 BT709 = 1
 """Code of BT.709 for colour space, primaries and transfer curve (ITU-T H.273)."""
 
+STEADY = 0.01
+"""Share by which the rate that fits every frame may differ from the average one."""
+
 _SAME_BYTES = "cpu-independent=1"  # else x264's vector code now and then differs
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT  # the same pixels on every machine
 _TO_RGB = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | _EXACT
@@ -46,6 +49,7 @@ class VideoInfo:
         fps: Average frames per second; 0.0 where the file does not say.
         width: Pixels, after the file's rotation flag.
         height: Pixels, after the file's rotation flag.
+        steady: Whether all frames are shown equally long, as far as the file says.
         first_number: Of frames that are picture files, the number of the first; else `None`.
     """
 
@@ -53,6 +57,7 @@ class VideoInfo:
     fps: float
     width: int
     height: int
+    steady: bool = True
     first_number: int | None = None
 
 
@@ -87,17 +92,18 @@ def probe(path: Path, fps: float = DEFAULT_FPS) -> VideoInfo:
     """
     if is_pictures(path):
         clip = open_pictures(path)
-        return VideoInfo(len(clip.frames), fps, *clip.size(), clip.first_number)
+        return VideoInfo(len(clip.frames), fps, *clip.size(), first_number=clip.first_number)
     with _opened(path) as (container, stream):
         count = _packets(container, stream)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        steady = abs(float(stream.base_rate or rate) - rate) <= STEADY * rate
     with _opened(path) as (container, stream):
         first = next(_until_error(container.decode(stream)), None)
     if first is None or count.sound < count.expected:
         _reject_damaged(path)
     size = (first.width, first.height)
     width, height = size[::-1] if first.rotation % 180 else size
-    return VideoInfo(count.shown, float(rate or 0), width, height)
+    return VideoInfo(count.shown, rate, width, height, steady)
 
 
 def read_frames(path: Path, indices: Sequence[int], fps: float = DEFAULT_FPS) -> list[VideoFrame]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from schemas.errors import Rejected, RejectReason
 from schemas.records import Pair
 from sources.pairs import SHIFTED, read_pair
-from sources.video import probe, read_frames, write_video
+from sources.video import probe, read_frames
 from tests.films import LATE, panned, save, sides
 
 PAIR = Pair(
@@ -139,11 +139,25 @@ def test_an_unsteady_pair_is_paired_frame_by_frame_not_by_time(tmp_path: Path) -
         assert abs(frame.fake.astype(int) - frame.real).mean() < 2
 
 
-def test_an_unsteady_side_whose_partner_was_made_steady_is_told(tmp_path: Path) -> None:
-    """A tool that fills up to a steady rate repeats frames: nothing pairs by place any more."""
+def test_an_unsteady_side_pairs_with_a_steady_one_of_the_same_frames(tmp_path: Path) -> None:
+    """A tool that forges frame by frame and writes them at 25 a second."""
     film = panned(16)
     encode(tmp_path / "real.mp4", film, times=[time * 3 for time in UNSTEADY])
-    write_video(tmp_path / "fake.mp4", film, 25, crf=0)
+    save(tmp_path / "fake.mp4", film)
+    rates = [probe(tmp_path / f"{side}.mp4") for side in ("real", "fake")]
+    assert [rate.steady for rate in rates] == [False, True]
+    assert rates[0].fps < 0.5 * rates[1].fps
+    frames = read_pair(tmp_path, PAIR, 16)
+    assert [(frame.index, frame.real_index) for frame in frames] == [(k, k) for k in range(16)]
+    for frame in frames:
+        assert abs(frame.real.astype(int) - frame.fake).mean() < 3
+
+
+def test_an_unsteady_side_whose_partner_repeats_frames_is_told(tmp_path: Path) -> None:
+    """A tool that fills up to a steady rate: nothing pairs by place any more."""
+    film = panned(16)
+    encode(tmp_path / "real.mp4", film, times=[time * 3 for time in UNSTEADY])
+    save(tmp_path / "fake.mp4", [film[k // 3] for k in range(48)])
     with pytest.raises(Rejected) as caught:
         read_pair(tmp_path, PAIR, 4)
     assert caught.value.reason is RejectReason.FRAME_RATE_MISMATCH
