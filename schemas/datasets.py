@@ -49,7 +49,9 @@ class Dataset(Settings):
     root: str
     real_root: str = Field("", description="where the real sides lie in another dataset's folder")
     layout: Literal["patterns", "metadata_json", "csv"] = "patterns"
-    lists: str = Field("", description="metadata_json, csv: glob of the list files under root")
+    lists: str = Field(
+        "", description="metadata_json, csv: glob of the lists; `**/`: 0 to 2 folders"
+    )
     frames: Literal["video", "folder", "picture"] = Field(
         "video", description="what a side is: a video, a folder of its frames, one picture"
     )

@@ -43,13 +43,21 @@ def lists_of(place: Place) -> list[Path]:
     Raises:
         SourceMissing: There is none.
     """
-    found = [path for path in place.root.glob(place.dataset.list_glob) if path.is_file()]
+    patterns = _depths(place.dataset.list_glob)
+    found = [path for one in patterns for path in place.root.glob(one) if path.is_file()]
     if not found:
         raise SourceMissing(
             f"dataset '{place.name}' has no list {place.dataset.list_glob} below {place.root}; "
             f"docs/datasets.md says what it holds"
         )
     return sorted(found, key=lambda path: natural(path.as_posix()))
+
+
+def _depths(pattern: str) -> list[str]:
+    """Writes out `**/` for up to two folders, since the wildcard would not go through links."""
+    if not pattern.startswith("**/"):
+        return [pattern]
+    return [depth + pattern.removeprefix("**/") for depth in ("", "*/", "*/*/")]
 
 
 def read_list(path: Path) -> str:

@@ -7,15 +7,18 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from flows import cli
+from flows import cli, stages
 from flows.local import annotate_dataset
 from flows.preview import DEFAULT_BYTES, DEFAULT_SECONDS, preview
 from flows.run import make_run
+from sources.video import probe, read_frames
 from tests.conftest import LEVELS, METHODS, silent
 from tests.films import panned, save
+from tests.results import rows_of
 
 
 def facext_plan(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
@@ -100,19 +103,24 @@ def test_what_cannot_be_planned_is_one_message(dataset, code, said):
     assert "Traceback" not in ran.stderr
 
 
-def test_a_dataset_of_extracted_frames_is_annotated_as_its_videos(tmp_path, source, write_manifest):
-    """The same real faces once as video and once as pictures give the same regions."""
-    from sources.video import probe, read_frames
-    from tests.results import rows_of
+def at_another_rate(run):
+    slower = run.manifest.dataset("toy").model_copy(update={"fps": 25})
+    return replace(run, manifest=run.manifest.model_copy(update={"datasets": {"toy": slower}}))
 
-    copy = tmp_path / "frames"
+
+def test_a_dataset_of_extracted_frames_is_annotated_as_its_videos(tmp_path, source, write_manifest):
+    """Each side in a root of its own, numbered from another number."""
+    copy, reals = tmp_path / "frames", tmp_path / "reals"
     name = "manipulated_sequences/LipRecolour/c23/videos/000_001.mp4"
-    for path in (name, "original_sequences/youtube/c23/videos/000.mp4"):
+    for root, path in ((copy, name), (reals, "original_sequences/youtube/c23/videos/000.mp4")):
         frames = read_frames(source / path, range(probe(source / path).frames))
-        save((copy / path).with_suffix(""), [frame.image for frame in frames], first=1)
+        images = [frame.image for frame in frames]
+        save((root / path).with_suffix(""), images, first=int(root == reals))
     path = write_manifest(
         tmp_path,
         datasets__toy__root=str(copy),
+        datasets__toy__real_root=str(reals),
+        datasets__toy__fps=50,
         datasets__toy__frames="folder",
         datasets__toy__real="original_sequences/youtube/{compression}/videos/{target}",
         datasets__toy__fake="manipulated_sequences/{method}/{compression}/videos/{target}_{source}",
@@ -120,11 +128,14 @@ def test_a_dataset_of_extracted_frames_is_annotated_as_its_videos(tmp_path, sour
     )
     run = make_run("toy", path, workers=1)
     annotate_dataset(run, silent)
+    assert {pair.measure_unit for pair in stages.plan(run)} != {
+        pair.measure_unit for pair in stages.plan(at_another_rate(run))
+    }
     shutil.rmtree(copy)  # the rows stand on their own
     rows = rows_of(run)
     assert [row.frame_index for row in rows] == [2, 6, 10]
     for row in rows:
         assert row.fake_path == name.removesuffix(".mp4")
         assert (row.identities, row.frame_offset) == (("000", "001"), 0)
-        assert row.timestamp_s == row.frame_index / 25
+        assert row.timestamp_s == row.frame_index / 50
         assert row.regions[0].name in {"mouth", "lips", "upper lip", "lower lip"}

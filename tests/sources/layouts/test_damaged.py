@@ -351,6 +351,17 @@ def test_a_broken_metadata_file_is_one_error(tmp_path: Path, text: str | bytes, 
         find_pairs("d", dataset, tmp_path)
 
 
+def test_lists_are_found_in_folders_that_are_links(tmp_path: Path) -> None:
+    disk, root = tmp_path / "disk", tmp_path / "root"
+    disk.mkdir()
+    root.mkdir()
+    dataset = metadata(disk, json.dumps(FINE))
+    (root / "part_0").symlink_to(disk / "part")
+    (root / "more").symlink_to(disk)
+    pairs, _ = find_pairs("d", dataset, root)
+    assert [pair.fake_path for pair in pairs] == ["more/part/a.mp4", "part_0/a.mp4"]
+
+
 def test_metadata_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     dataset = metadata(tmp_path, "\ufeff" + json.dumps(FINE))
     assert len(find_pairs("d", dataset, tmp_path)[0]) == 1
