@@ -37,6 +37,7 @@ from schemas.records import (
 )
 from sources.crop import CropPair, crop_clip
 from sources.pairs import read_pair, spaced_indices
+from sources.pictures import DEFAULT_FPS
 
 CONTROL = "none"
 """Class of a method that forges nothing."""
@@ -59,6 +60,8 @@ class PairJob:
         real_sha256: Hash of the real video.
         fake_sha256: Hash of the fake video.
         code_version: Version of the measuring code.
+        real_root: Folder of the real side, where it is another one.
+        fps: Rate of sides that are pictures.
     """
 
     root: Path
@@ -67,6 +70,8 @@ class PairJob:
     real_sha256: str
     fake_sha256: str
     code_version: str
+    real_root: Path | None = None
+    fps: float = DEFAULT_FPS
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Measurer:
             pair that fails as a whole gives a single reject.
         """
         try:
-            clip = self.clip_of(job.root, job.pair)
+            clip = self.clip_of(job.root, job.pair, real_root=job.real_root, fps=job.fps)
         except Rejected as rejection:
             return [], [reject(job.pair, None, "measure", rejection)]
         rejected = dict(clip.rejected)
@@ -131,14 +136,28 @@ class Measurer:
             reject(job.pair, index, "measure", rejected[index]) for index in sorted(rejected)
         ]
 
-    def clip_of(self, root: Path, pair: Pair) -> Clip:
+    def clip_of(
+        self,
+        root: Path,
+        pair: Pair,
+        *,
+        real_root: Path | None = None,
+        fps: float = DEFAULT_FPS,
+    ) -> Clip:
         """Reads and crops the frames of a pair: those to annotate and those around them.
+
+        Args:
+            root: Folder that the pair's paths are below.
+            pair: The pair.
+            real_root: The same of the real side, where it lies elsewhere.
+            fps: Rate of sides that are pictures.
 
         Raises:
             Rejected: The pair fails as a whole.
         """
         wanted = self.settings.frames
-        frames = read_pair(root, pair, wanted * self.settings.context)
+        looked_at = wanted * self.settings.context
+        frames = read_pair(root, pair, looked_at, real_root=real_root, fps=fps)
         chosen = {frames[place].index for place in spaced_indices(len(frames), wanted)}
         crops, rejected = crop_clip(frames, self.finder, self.settings)
         reasons = {index: why for index, why in rejected.items() if index in chosen}

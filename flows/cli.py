@@ -91,6 +91,31 @@ def annotate(
     return DONE_WITH_REJECTS if summary.rejects or summary.fallbacks else DONE
 
 
+@facext.command(short_help="Show what annotating a dataset would do.")
+@click.argument("dataset")
+@manifest_option
+@click.option(
+    "--workers", type=click.IntRange(0), default=0, help="Processes; default: one per core."
+)
+def plan(dataset: str, manifest: Path, workers: int) -> int:
+    """Show what annotating a DATASET of the manifest would do, and start nothing.
+
+    Pairs by method, compression and split; what cannot be paired and why; units of work done and
+    open; hours and bytes. All files are read once, to tell what was done with them before.
+    """
+    from flows.console import print_preview
+    from flows.preview import preview
+    from flows.run import make_run
+
+    run = make_run(dataset, manifest, workers=workers)
+    found = preview(run)
+    print_preview(dataset, found)
+    click.echo(f"plan         {run.plan_path}")
+    if found.rejects:
+        click.echo(f"rejects      {run.unplanned_path}")
+    return DONE_WITH_REJECTS if found.rejects else DONE
+
+
 @facext.command()
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out/toy/source"), show_default=True,

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from flows.preview import Preview
 from flows.run import Summary
 
 
@@ -82,6 +83,28 @@ def print_summary(dataset: str, summary: Summary, done: int) -> None:
         console.print(f"{number:>5} rejected: {reason}")
     for reason, number in sorted(summary.fallbacks.items()):
         console.print(f"{number:>5} explained by measurements instead: {reason}")
+
+
+def print_preview(dataset: str, found: Preview) -> None:
+    """Prints pairs by method, compression and split, what is left to do, and what cannot be."""
+    splits = sorted({split for *_, split in found.pairs}, key=lambda split: (not split, split))
+    table = Table()
+    for heading in ("method", "compression"):
+        table.add_column(heading)
+    for split in splits:
+        table.add_column(split or "no split", justify="right")
+    for method, level in dict.fromkeys((method, level) for method, level, _ in found.pairs):
+        counts = (str(found.pairs[method, level, split]) for split in splits)
+        table.add_row(method, level or "-", *counts)
+    console = Console(highlight=False)
+    console.print(f"{dataset}: {many(found.pairs.total(), 'pair')}", style="bold")
+    console.print(table)
+    for line in found.lines():
+        console.print(line, soft_wrap=True)
+    for reason, (number, detail) in found.rejects.items():
+        console.print(
+            f"{number:>5} rejected: {reason}, e.g. {detail}", soft_wrap=True, markup=False
+        )
 
 
 def print_costs(path: Path, budget: float | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from schemas.errors import FacextError, OutputError, Rejected, RejectReason
 from schemas.provenance import file_hash
 from schemas.records import Reject
 from schemas.shards import write_records
-from sources.pairs import find_pairs
+from sources.layouts import find_pairs
 
 LEAST_FREE_BYTES = 64 * 2**20
 
@@ -48,11 +49,14 @@ def plan(run: Run) -> list[PlannedPair]:
     dataset = run.manifest.dataset(run.name)
     check_explainer(run)
     check_backends(run.manifest.measure)
-    root = dataset.folder(run.name)
+    root, real_root = dataset.folder(run.name), dataset.real_folder(run.name)
     check_output(run.output)
-    pairs, missing = find_pairs(run.name, dataset, root)
-    hashes = functools.cache(lambda path: file_hash(root / path))
-    hashed = [Hashed(pair, hashes(pair.real_path), hashes(pair.fake_path)) for pair in pairs]
+    pairs, missing = find_pairs(run.name, dataset, root, real_root)
+    hashes = functools.cache(file_hash)
+    hashed = [
+        Hashed(pair, hashes(real_root / pair.real_path), hashes(root / pair.fake_path))
+        for pair in pairs
+    ]
     wrong = contradicting([one for one in hashed if dataset.methods[one.pair.method] != CONTROL])
     measure = run.manifest.measure
     shared: dict[str, Any] = {
@@ -60,6 +64,7 @@ def plan(run: Run) -> list[PlannedPair]:
         "code": measuring_code(),
         "fict": load_tree().version,
         "weights": [file_hash(path) for path in weights_used(measure.landmarks, measure.parser)],
+        "fps": dataset.fps if dataset.frames != "video" else None,
     }
     explaining = explain_hash(run)
     planned = [
@@ -154,11 +159,15 @@ def _measure_unit(planned: PlannedPair) -> None:
         real_sha256=planned.real_sha256,
         fake_sha256=planned.fake_sha256,
         code_version=measuring_code(),
+        real_root=dataset.real_folder(run.name),
+        fps=dataset.fps,
     )
+    started = time.perf_counter()
     try:
         rows, rejects = _Worker.measurer.measure_pair(job)
     except FacextError:
         raise  # not about this pair: the run stops with its message
     except Exception:
         rows, rejects = [], [internal_error(pair, None, "measure")]
-    run.measured.commit(planned.measure_unit, rows, rejects)
+    took = time.perf_counter() - started
+    run.measured.commit(planned.measure_unit, rows, rejects, seconds=took)

@@ -48,6 +48,15 @@ def measuring_code() -> str:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What a unit cost: frames that were worked on, seconds in one process, bytes on disk."""
+
+    frames: int
+    seconds: float
+    stored: int
+
+
+@dataclass(frozen=True)
 class Store(Generic[R]):
     """The finished units of one stage, in one folder.
 
@@ -72,6 +81,12 @@ class Store(Generic[R]):
         """Gives a hash of what a unit holds; empty for one that is not stored."""
         return str(self._read_sidecar(unit).get("content", "")) if self.is_stored(unit) else ""
 
+    def effort(self, unit: str) -> Effort:
+        """Gives what a finished unit cost, for estimates; all 0 where that was not noted."""
+        facts = self._read_sidecar(unit)
+        stored = sum(size for size in facts.get("bytes") or [] if size > 0)
+        return Effort(int(facts.get("frames") or 0), float(facts.get("seconds") or 0), stored)
+
     def commit(
         self,
         unit: str,
@@ -80,6 +95,7 @@ class Store(Generic[R]):
         *,
         parent: str = "",
         retry: bool = False,
+        seconds: float | None = None,
     ) -> None:
         """Stores a unit's rows and rejects, then its sidecar.
 
@@ -89,6 +105,7 @@ class Store(Generic[R]):
             rejects: What it could not do, with reasons.
             parent: Content of the unit that this one was made from.
             retry: True where a later run may do better (a server was down, a bug was met).
+            seconds: Time that it took, for estimates.
         """
         paths = (
             write_records(self._rows(unit), rows, self.record),
@@ -100,6 +117,8 @@ class Store(Generic[R]):
             "content": unit_id({"files": [file_hash(path) for path in paths]}),
             "parent": parent,
             "retry": retry,
+            "seconds": seconds,
+            "frames": len(rows) + sum(one.frame_index is not None for one in rejects),
         }
         write_text(self._sidecar(unit), json.dumps(facts, sort_keys=True))
 

@@ -13,7 +13,7 @@ from fict.landmarks import MeshLandmarks
 from fict.weights import WEIGHTS
 from flows import cli, doctor
 from schemas.manifest import Measure, load_manifest
-from sources.pairs import find_pairs
+from sources.layouts import find_pairs
 from tests.knowing_fan import Knowing
 
 torch.set_num_threads(1)
