@@ -36,6 +36,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.masks --json out/bench/masks.json
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/facext bench chaos --json out/bench/chaos.json
+	$(BIN)/facext bench explain --json out/bench/explain.json
 
 setup: $(STAMP)
 

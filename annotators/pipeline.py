@@ -20,7 +20,7 @@ from annotators.diff import Artifact, diff
 from annotators.evidence import Gauge, measure
 from annotators.localise import Located, localise
 from annotators.origin import noise_departure
-from fict.labelmap import PARSERS, Parser
+from fict.labelmap import PARSERS, Parser, check_parser
 from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
 from fict.tree import Tree, load_tree
 from schemas import rle
@@ -39,6 +39,7 @@ from schemas.records import (
 from schemas.stopwatch import CLOCK
 from sources.crop import CropPair, crop_clip
 from sources.pairs import read_pair, spaced_indices
+from sources.pictures import DEFAULT_FPS
 
 CONTROL = "none"
 """Class of a method that forges nothing."""
@@ -61,6 +62,8 @@ class PairJob:
         real_sha256: Hash of the real video.
         fake_sha256: Hash of the fake video.
         code_version: Version of the measuring code.
+        real_root: Folder of the real side, where it is another one.
+        fps: Rate of sides that are pictures.
     """
 
     root: Path
@@ -69,6 +72,8 @@ class PairJob:
     real_sha256: str
     fake_sha256: str
     code_version: str
+    real_root: Path | None = None
+    fps: float = DEFAULT_FPS
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ class Measurer:
 
     Raises:
         UsageError: A backend of that name does not exist.
+        BackendUnavailable: What a backend needs is not here.
     """
 
     def __init__(self, settings: Measure) -> None:
@@ -116,7 +122,7 @@ class Measurer:
             pair that fails as a whole gives a single reject.
         """
         try:
-            clip = self.clip_of(job.root, job.pair)
+            clip = self.clip_of(job.root, job.pair, real_root=job.real_root, fps=job.fps)
         except Rejected as rejection:
             return [], [reject(job.pair, None, "measure", rejection)]
         rejected = dict(clip.rejected)
@@ -134,15 +140,29 @@ class Measurer:
             reject(job.pair, index, "measure", rejected[index]) for index in sorted(rejected)
         ]
 
-    def clip_of(self, root: Path, pair: Pair) -> Clip:
+    def clip_of(
+        self,
+        root: Path,
+        pair: Pair,
+        *,
+        real_root: Path | None = None,
+        fps: float = DEFAULT_FPS,
+    ) -> Clip:
         """Reads and crops the frames of a pair: those to annotate and those around them.
+
+        Args:
+            root: Folder that the pair's paths are below.
+            pair: The pair.
+            real_root: The same of the real side, where it lies elsewhere.
+            fps: Rate of sides that are pictures.
 
         Raises:
             Rejected: The pair fails as a whole.
         """
         wanted = self.settings.frames
+        looked_at = wanted * self.settings.context
         with CLOCK.step("decoding"):
-            frames = read_pair(root, pair, wanted * self.settings.context)
+            frames = read_pair(root, pair, looked_at, real_root=real_root, fps=fps)
         chosen = {frames[place].index for place in spaced_indices(len(frames), wanted)}
         with CLOCK.step("crop, registration"):
             crops, rejected = crop_clip(frames, self.finder, self.settings)
@@ -283,11 +303,23 @@ def backends(settings: Measure) -> tuple[Callable[[float], LandmarkBackend], Par
 
     Raises:
         UsageError: There is none of that name; the message lists those there are.
+        BackendUnavailable: What a backend needs is not here.
     """
-    return (
-        _chosen(LANDMARK_BACKENDS, settings.landmarks, "landmarks"),
-        _chosen(PARSERS, settings.parser, "parser"),
-    )
+    finder = _chosen(LANDMARK_BACKENDS, settings.landmarks, "landmarks")
+    parser = _chosen(PARSERS, settings.parser, "parser")
+    check_parser(settings.parser)
+    return finder, parser
+
+
+def check_backends(settings: Measure) -> None:
+    """Loads the landmark backend once, so that what it lacks stops a run before any work.
+
+    Raises:
+        UsageError: A backend of that name does not exist.
+        BackendUnavailable: It cannot run here.
+    """
+    make_finder, _ = backends(settings)
+    make_finder(LEAST_FACE_SCORE)
 
 
 def _chosen(family: Mapping[str, T], name: str, key: str) -> T:

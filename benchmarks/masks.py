@@ -23,7 +23,8 @@ from schemas import rle
 from schemas.manifest import DiffSettings, load_manifest
 from sources.crop import crop_clip
 from sources.forge import read_truth
-from sources.pairs import find_pairs, read_pair
+from sources.layouts import find_pairs
+from sources.pairs import read_pair
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import annotators.pipeline as pipeline
 from annotators.pipeline import Measurer, PairJob
 from annotators.publish import publish, said_by_evidence
 from schemas.manifest import load_manifest
-from sources.pairs import find_pairs
+from sources.layouts import find_pairs
 
 STEPS = ("read_pair", "crop_clip", "diff", "localise", "Gauge", "measure", "_picture", "ask")
 

@@ -100,6 +100,31 @@ def annotate(
     return DONE_WITH_REJECTS if summary.rejects or summary.fallbacks else DONE
 
 
+@facext.command(short_help="Show what annotating a dataset would do.")
+@click.argument("dataset")
+@manifest_option
+@click.option(
+    "--workers", type=click.IntRange(0), default=0, help="Processes; default: one per core."
+)
+def plan(dataset: str, manifest: Path, workers: int) -> int:
+    """Show what annotating a DATASET of the manifest would do, and start nothing.
+
+    Pairs by method, compression and split; what cannot be paired and why; units of work done and
+    open; hours and bytes. All files are read once, to tell what was done with them before.
+    """
+    from flows.console import print_preview
+    from flows.preview import preview
+    from flows.run import make_run
+
+    run = make_run(dataset, manifest, workers=workers)
+    found = preview(run)
+    print_preview(dataset, found)
+    click.echo(f"plan         {run.plan_path}")
+    if found.rejects:
+        click.echo(f"rejects      {run.unplanned_path}")
+    return DONE_WITH_REJECTS if found.rejects else DONE
+
+
 @facext.command()
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out/toy/source"), show_default=True,
@@ -240,7 +265,7 @@ def calibrate(out: Path | None, cases: int, workers: int) -> int:
 
 @facext.group()
 def bench() -> None:
-    """Measure how good the annotations are, against known truth."""
+    """Measure how good the annotations are, and the client that asks for them."""
 
 
 @bench.command()
@@ -326,6 +351,29 @@ def chaos(path: Path | None, kills: int, interrupts: int, inputs: int, seed: int
 
     with _bar() as progress:
         found = run(seed, kills, interrupts, inputs, progress=progress)
+    click.echo("\n".join(lines(found)))
+    if path:
+        write(found, path)
+    return DONE
+
+
+@bench.command("explain")
+@click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Also write the figures here."
+)
+def bench_explain(path: Path | None) -> int:
+    """Measure what the captioning client adds, loses, pays and lets through.
+
+    Runs the real explain stage against a scripted server on loopback that is slow, fails, lies and
+    bills: throughput, CPU and memory; lost records; what is paid twice after kill -9, or above the
+    budget; false claims that are published. Needs 5 GB in the temporary folder.
+    """
+    from benchmarks.explain import Size, run
+    from benchmarks.explain_goals import lines
+    from benchmarks.figures import write
+
+    with _bar() as progress:
+        found = run(Size(), progress)
     click.echo("\n".join(lines(found)))
     if path:
         write(found, path)

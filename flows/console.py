@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from flows.preview import Preview
 from flows.run import Summary
 
 
@@ -101,6 +102,28 @@ def print_profile(seconds: dict[str, float], frames: int) -> None:
     console = Console()
     console.print(f"Time over all processes, {many(frames, 'frame')}", style="bold")
     console.print(table)
+
+
+def print_preview(dataset: str, found: Preview) -> None:
+    """Prints pairs by method, compression and split, what is left to do, and what cannot be."""
+    splits = sorted({split for *_, split in found.pairs}, key=lambda split: (not split, split))
+    table = Table()
+    for heading in ("method", "compression"):
+        table.add_column(heading)
+    for split in splits:
+        table.add_column(split or "no split", justify="right")
+    for method, level in dict.fromkeys((method, level) for method, level, _ in found.pairs):
+        counts = (str(found.pairs[method, level, split]) for split in splits)
+        table.add_row(method, level or "-", *counts)
+    console = Console(highlight=False)
+    console.print(f"{dataset}: {many(found.pairs.total(), 'pair')}", style="bold")
+    console.print(table)
+    for line in found.lines():
+        console.print(line, soft_wrap=True)
+    for reason, (number, detail) in found.rejects.items():
+        console.print(
+            f"{number:>5} rejected: {reason}, e.g. {detail}", soft_wrap=True, markup=False
+        )
 
 
 def print_costs(path: Path, budget: float | None) -> None:

@@ -8,8 +8,10 @@ again within one tick of the file system's clock.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import stat
 import time
 from pathlib import Path
 from types import TracebackType
@@ -24,18 +26,17 @@ FRESH_NS = 2 * 10**9
 
 
 class Hashes:
-    """Gives the sha256 of files below a folder; empty for one that cannot be read.
+    """Gives the hashes of files and of folders of pictures, as `file_hash` does.
 
     Args:
-        path: Where the hashes are remembered; written when the block ends well.
-        root: The folder.
+        path: Where they are remembered; written when the block ends well.
     """
 
-    def __init__(self, path: Path, root: Path) -> None:
-        self._path, self._root = path, root
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._before = read_json(path)
-        self._now: dict[str, list[int | str]] = {}
-        self._given: dict[str, str] = {}
+        self._now: dict[str, list[str]] = {}
+        self._given: dict[Path, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -49,33 +50,39 @@ class Hashes:
         if error is None and self._now != self._before:
             write_text(self._path, json.dumps(self._now))
 
-    def __call__(self, name: str) -> str:
-        """Gives the hash of a file by its path below the folder."""
-        if name not in self._given:
-            self._given[name] = self._hash(os.path.join(self._root, name))
-        return self._given[name]
+    def __call__(self, path: Path) -> str:
+        """Gives the hash of a file; empty for one that cannot be read."""
+        if path not in self._given:
+            self._given[path] = self._hash(path)
+        return self._given[path]
 
-    def _hash(self, path: str) -> str:
-        mark = _mark(path)
-        if mark is None:
-            return file_hash(Path(path))
-        known = self._before.get(path)
-        if isinstance(known, list) and known[:-1] == mark:
-            self._now[path] = known
+    def _hash(self, path: Path) -> str:
+        name, mark = str(path), _mark(path)
+        known = self._before.get(name)
+        if mark and isinstance(known, list) and known[:-1] == [mark]:
+            self._now[name] = known
             return str(known[-1])
-        digest = file_hash(Path(path))
-        if digest and _mark(path) == mark:
-            self._now[path] = [*mark, digest]
+        digest = file_hash(path)
+        if digest and mark and _mark(path) == mark:
+            self._now[name] = [mark, digest]
         return digest
 
 
-def _mark(path: str) -> list[int] | None:
-    """Gives what tells a file from a changed one; none where it may still change unseen."""
+def _mark(path: str | Path) -> str:
+    """Gives what tells a file from a changed one; empty where it may still change unseen."""
     try:
         found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            with os.scandir(path) as entries:
+                inside = [(one.name, _mark(one.path)) for one in sorted(entries, key=_name)]
+            whole = all(mark for _, mark in inside)
+            return hashlib.sha256(repr(inside).encode()).hexdigest() if whole else ""
     except OSError:
-        return None
-    times = [found.st_mtime_ns, found.st_ctime_ns]
+        return ""
     if found.st_ctime_ns > time.time_ns() - FRESH_NS:
-        return None
-    return [found.st_size, found.st_ino, *times]
+        return ""
+    return f"{found.st_size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name

@@ -54,6 +54,5 @@ def annotate_dataset(run: Run, progress: Progress) -> Outcome:
     summary = compact(run, plan)
     report(run)
     run.sweep()
-    states = [run.measured.state(pair.measure_unit) for pair in pairs]
-    frames = sum(state.frames for state in states if state)
+    frames = sum(run.measured.effort(pair.measure_unit).frames for pair in pairs)
     return Outcome(summary, measured + explained.done, explained.stopped, frames, CLOCK.take())

@@ -11,8 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from annotators.pipeline import backends
+from annotators.pipeline import check_backends
 from fict.tree import load_tree
+from fict.weights import weights_used
 from flows.explain import check_explainer
 from flows.run import Resume, Run
 from flows.units import EXPLAINING, measuring_code, read_json
@@ -20,11 +21,11 @@ from schemas.arrow import FORMAT_VERSION
 from schemas.atomic import write_text
 from schemas.errors import UsageError, nearest
 from schemas.explaining import ANSWER_KEYS
-from schemas.provenance import source_hash
+from schemas.provenance import file_hash, source_hash
 
 CLASS = "class of "
 """Start of a fact about one method: a method that comes or goes changes no result of another."""
-MEASURING = ("measure.", "measuring code", "FICT", "shard format", CLASS)
+MEASURING = ("measure.", "measuring code", "FICT", "shard format", "weights", "fps", CLASS)
 """Starts of the facts on which measurements depend; on the others only explanations do."""
 CODE = {"measuring code", "explaining code, prompts"}
 NONE = "(none)"
@@ -39,7 +40,8 @@ def settle(run: Run) -> None:
         UsageError: The results there are of another configuration and the run was not told how to
             go on, or it names an explainer, recipe, server, backend or way that is none.
         SourceMissing: The dataset's folder is not there.
-        BackendUnavailable: The captioning server needs a key, and there is none.
+        BackendUnavailable: The captioning server needs a key that is not there, or a backend
+            cannot run here.
         OutputError: The output folder cannot be written.
     """
     if run.resume not in get_args(Resume):
@@ -48,7 +50,7 @@ def settle(run: Run) -> None:
             f"resume: no way '{run.resume}'{nearest(run.resume, known)}; known: {', '.join(known)}"
         )
     check_explainer(run)
-    backends(run.manifest.measure)
+    check_backends(run.manifest.measure)
     run.manifest.dataset(run.name).folder(run.name)
     facts, before = facts_of(run), read_json(run.configuration_path)
     changed = changes(before.get("facts", {}), facts)
@@ -63,15 +65,20 @@ def settle(run: Run) -> None:
 def facts_of(run: Run) -> Facts:
     """Gives everything that results depend on beside the videos, in words a person knows."""
     manifest, explain = run.manifest, run.manifest.explain
+    dataset, measure = manifest.dataset(run.name), manifest.measure
     facts: dict[str, Any] = {
-        **_flat("measure", manifest.measure.model_dump(mode="json")),
+        **_flat("measure", measure.model_dump(mode="json")),
         "measuring code": measuring_code(),
         "FICT": load_tree().version,
         "shard format": FORMAT_VERSION,
         "explainer": explain.explainer,
         "explaining code, prompts": source_hash(*EXPLAINING),
     }
-    for method, forgery in manifest.dataset(run.name).methods.items():
+    for path in weights_used(measure.landmarks, measure.parser):
+        facts[f"weights {path.name}"] = file_hash(path)[:16]
+    if dataset.frames != "video":
+        facts["fps"] = dataset.fps
+    for method, forgery in dataset.methods.items():
         facts[CLASS + method] = forgery
     if explain.explainer == "mllm":
         from annotators.mllm.explainer import recipe_of  # openai takes a second to import

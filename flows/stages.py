@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from annotators.pipeline import CONTROL, Measurer, PairJob, backends, reject
+from annotators.pipeline import CONTROL, Measurer, PairJob, check_backends, reject
 from fict.tree import load_tree
+from fict.weights import weights_used
 from flows.explain import check_explainer, explain_hash, is_annotated
 from flows.failures import internal_error
 from flows.hashes import Hashes
@@ -23,10 +26,11 @@ from flows.sides import Hashed, contradicting
 from flows.units import measuring_code, unit_id
 from schemas.atomic import write_text
 from schemas.errors import FacextError, OutputError, Rejected, RejectReason
+from schemas.provenance import file_hash
 from schemas.records import Reject
 from schemas.shards import write_records
 from schemas.stopwatch import CLOCK
-from sources.pairs import find_pairs
+from sources.layouts import find_pairs
 
 LEAST_FREE_BYTES = 64 * 2**20
 
@@ -43,22 +47,29 @@ def plan(run: Run) -> list[PlannedPair]:
     Raises:
         SourceMissing: The dataset's folder is not there.
         UsageError: An unknown dataset, explainer, recipe, server or backend.
-        BackendUnavailable: The captioning server needs a key, and there is none.
+        BackendUnavailable: The captioning server needs a key that is not there, or a backend
+            cannot run here.
         OutputError: The output folder cannot be written or the disk is full.
     """
     dataset = run.manifest.dataset(run.name)
     check_explainer(run)
-    backends(run.manifest.measure)
-    root = dataset.folder(run.name)
+    check_backends(run.manifest.measure)
+    root, real_root = dataset.folder(run.name), dataset.real_folder(run.name)
     check_output(run.output)
-    pairs, missing = find_pairs(run.name, dataset, root)
-    with Hashes(run.output / "hashes.json", root) as hashes:
-        hashed = [Hashed(pair, hashes(pair.real_path), hashes(pair.fake_path)) for pair in pairs]
+    pairs, missing = find_pairs(run.name, dataset, root, real_root)
+    with Hashes(run.output / "hashes.json") as hashes:
+        hashed = [
+            Hashed(pair, hashes(real_root / pair.real_path), hashes(root / pair.fake_path))
+            for pair in pairs
+        ]
     wrong = contradicting([one for one in hashed if dataset.methods[one.pair.method] != CONTROL])
-    shared = {
-        "config": run.manifest.measure.digest(),
+    measure = run.manifest.measure
+    shared: dict[str, Any] = {
+        "config": measure.digest(),
         "code": measuring_code(),
         "fict": load_tree().version,
+        "weights": [file_hash(path) for path in weights_used(measure.landmarks, measure.parser)],
+        "fps": dataset.fps if dataset.frames != "video" else None,
     }
     if run.generation:
         shared["generation"] = str(run.generation)
@@ -74,7 +85,7 @@ def plan(run: Run) -> list[PlannedPair]:
     return planned
 
 
-def _planned(one: Hashed, measuring: dict[str, str], explaining: str) -> PlannedPair:
+def _planned(one: Hashed, measuring: dict[str, Any], explaining: str) -> PlannedPair:
     facts = one.pair.model_dump()
     inputs = {"stage": "measure", "pair": facts, "inputs": [one.real, one.fake]}
     measure_unit = unit_id(inputs | measuring)
@@ -165,11 +176,15 @@ def _measure(run: Run, planned: PlannedPair) -> None:
         real_sha256=planned.real_sha256,
         fake_sha256=planned.fake_sha256,
         code_version=measuring_code(),
+        real_root=dataset.real_folder(run.name),
+        fps=dataset.fps,
     )
+    started = time.perf_counter()
     try:
         rows, rejects = _Worker.measurer.measure_pair(job)
     except FacextError:
         raise  # not about this pair: the run stops with its message
     except Exception:
         rows, rejects = [], [internal_error(pair, None, "measure")]
-    run.measured.commit(planned.measure_unit, rows, rejects)
+    took = time.perf_counter() - started
+    run.measured.commit(planned.measure_unit, rows, rejects, seconds=took)

@@ -55,13 +55,20 @@ class Stored:
         content: Hash of what the unit holds.
         parent: Content of the unit that it was made from; empty for the first stage.
         retry: A later run may do better.
-        frames: Number of its rows and rejects.
     """
 
     content: str
     parent: str
     retry: bool
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a unit cost: frames that were worked on, seconds in one process, bytes on disk."""
+
     frames: int
+    seconds: float
+    stored: int
 
 
 @dataclass(frozen=True)
@@ -85,13 +92,16 @@ class Store(Generic[R]):
             content=str(facts.get("content", "")),
             parent=str(facts.get("parent", "")),
             retry=bool(facts.get("retry")),
-            frames=int(facts.get("frames", 0)),
         )
 
     def is_done(self, unit: str, parent: str = "") -> bool:
         """Tells whether a unit was finished from this parent and needs no second try."""
         state = self.state(unit)
         return state is not None and not state.retry and state.parent == parent
+
+    def is_stored(self, unit: str) -> bool:
+        """Tells whether a unit was committed and its files are whole."""
+        return self.state(unit) is not None
 
     def content(self, unit: str) -> str:
         """Gives a hash of what a unit holds; empty for one that is not stored."""
@@ -110,6 +120,12 @@ class Store(Generic[R]):
         """Tells whether no unit was ever committed here."""
         return next(self.folder.glob("*.json"), None) is None
 
+    def effort(self, unit: str) -> Effort:
+        """Gives what a finished unit cost, for estimates; all 0 where that was not noted."""
+        facts = read_json(self._sidecar(unit))
+        stored = sum(size for size in facts.get("bytes") or [] if size > 0)
+        return Effort(int(facts.get("frames") or 0), float(facts.get("seconds") or 0), stored)
+
     def commit(
         self,
         unit: str,
@@ -118,6 +134,7 @@ class Store(Generic[R]):
         *,
         parent: str = "",
         retry: bool = False,
+        seconds: float | None = None,
     ) -> None:
         """Stores a unit's rows and rejects, then its sidecar.
 
@@ -127,12 +144,19 @@ class Store(Generic[R]):
             rejects: What it could not do, with reasons.
             parent: Content of the unit that this one was made from.
             retry: True where a later run may do better (a server was down, a bug was met).
+            seconds: Time that it took, for estimates.
         """
         with CLOCK.step("writing"):
-            self._commit(unit, rows, rejects, parent, retry)
+            self._commit(unit, rows, rejects, parent, retry, seconds)
 
     def _commit(
-        self, unit: str, rows: Sequence[R], rejects: Sequence[Reject], parent: str, retry: bool
+        self,
+        unit: str,
+        rows: Sequence[R],
+        rejects: Sequence[Reject],
+        parent: str,
+        retry: bool,
+        seconds: float | None,
     ) -> None:
         paths = (
             write_records(self._rows(unit), rows, self.record),
@@ -142,9 +166,10 @@ class Store(Generic[R]):
         facts = {
             "bytes": self._sizes(unit),
             "content": _content(*paths),
-            "frames": len(rows) + len(rejects),
             "parent": parent,
             "retry": retry,
+            "seconds": seconds,
+            "frames": len(rows) + sum(one.frame_index is not None for one in rejects),
         }
         write_text(self._sidecar(unit), json.dumps(facts, sort_keys=True))
 

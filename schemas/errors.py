@@ -25,11 +25,13 @@ class RejectReason(StrEnum):
 
     NO_VIDEOS = "no_videos"
     MISSING_PARTNER = "missing_partner"
+    BAD_ENTRY = "bad_entry"
     SAME_FILE = "same_file"
     SIDES_SWAPPED = "sides_swapped"
     UNREADABLE_VIDEO = "unreadable_video"
     NO_VIDEO_STREAM = "no_video_stream"
     NO_FRAMES = "no_frames"
+    BAD_FRAMES = "bad_frames"
     SIZE_MISMATCH = "size_mismatch"
     FRAME_RATE_MISMATCH = "frame_rate_mismatch"
     DIFFERENT_CONTENT = "different_content"

@@ -5,94 +5,25 @@ Wrong input is answered with the key, where it stands, and the nearest key that 
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from schemas.calibration import load_calibration
-from schemas.errors import ManifestError, SourceMissing, UsageError, nearest
+from schemas.datasets import Dataset, Licence
+from schemas.errors import ManifestError, UsageError, nearest
 from schemas.explaining import Explain, Mllm
 from schemas.settings import Settings
 
+__all__ = [
+    "MANIFEST", "Dataset", "DiffSettings", "EvidenceSettings", "Licence", "LocaliseSettings",
+    "Manifest", "Measure", "load_manifest",
+]  # fmt: skip
+
 MANIFEST = Path("data_manifest.yaml")
 FITTED = load_calibration()
-
-_ENVIRONMENT = re.compile(r"\$\{(\w+)\}")
-_KEYS = re.compile(r"\{(\w+)\}")
-
-
-class Licence(Settings):
-    """What the source allows."""
-
-    name: str
-    url: str = ""
-    redistribute_pixels: bool = False
-
-
-class Dataset(Settings):
-    """Where a dataset's videos are and how a fake names its real partner.
-
-    `real` and `fake` are paths under `root` with `{keys}`. A fake file that fits `fake` gives the
-    keys their values; the same values put into `real` give its partner.
-    """
-
-    title: str
-    root: str
-    real: str
-    fake: str
-    methods: dict[str, str] = Field(min_length=1)
-    compressions: tuple[str, ...] = Field(("",), min_length=1)
-    splits: dict[str, str] = Field({})
-    licence: Licence
-    prepare: str = ""
-
-    @field_validator("real", "fake")
-    @classmethod
-    def _is_pattern(cls, pattern: str) -> str:
-        if pattern.startswith("/") or ".." in pattern.split("/"):
-            raise ValueError("the pattern must be a path below root")
-        if set(_KEYS.sub("", pattern)) & set("{}"):
-            raise ValueError("the pattern has a brace that belongs to no {key}")
-        return pattern
-
-    @model_validator(mode="after")
-    def _method_is_known(self) -> Self:
-        if "{method}" not in self.fake and len(self.methods) > 1:
-            raise ValueError("with several methods the pattern fake needs the key {method}")
-        return self
-
-    def folder(self, name: str) -> Path:
-        """Gives the dataset's root with environment variables filled in.
-
-        Raises:
-            SourceMissing: The variable is unset, or the folder is absent or empty.
-        """
-        for variable in _ENVIRONMENT.findall(self.root):
-            if not os.environ.get(variable):
-                raise SourceMissing(
-                    f"dataset '{name}' needs the environment variable {variable}: "
-                    f"set it to the folder that holds\n{self.expected_layout('$' + variable)}"
-                )
-        root = Path(_ENVIRONMENT.sub(lambda found: os.environ[found[1]], self.root)).expanduser()
-        try:
-            state = "" if any(root.iterdir()) else "is empty"
-        except OSError as error:
-            state = f"cannot be opened ({error.strerror})" if root.exists() else "does not exist"
-        if state:
-            hint = f"\nmake it with: {self.prepare}" if self.prepare else ""
-            raise SourceMissing(
-                f"the folder of dataset '{name}', {root}, {state}; it must hold\n"
-                f"{self.expected_layout(str(root))}{hint}"
-            )
-        return root
-
-    def expected_layout(self, root: str) -> str:
-        """Gives the two path patterns below a root, for messages."""
-        return f"  {root}/{self.real}\n  {root}/{self.fake}"
 
 
 class DiffSettings(Settings):
@@ -158,7 +89,7 @@ class Measure(Settings):
     crop_margin: float = Field(1.7, ge=1.0, le=4.0, description="crop side / face height")
     crop_quality: int = Field(95, ge=1, le=100, description="JPEG quality of stored crops")
     landmarks: str = "mesh"
-    parser: str = "mesh"
+    parser: str = Field("mesh", description="`none` is another name of `mesh`")
     min_face_score: float = Field(10.0, description="score of the face mesh")
     max_registration_px: float = Field(6.0, gt=0)
     swapped_noise: float = Field(
@@ -167,6 +98,11 @@ class Measure(Settings):
     diff: DiffSettings = DiffSettings()
     localise: LocaliseSettings = LocaliseSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+
+    @field_validator("parser")
+    @classmethod
+    def _one_name(cls, parser: str) -> str:
+        return "mesh" if parser == "none" else parser
 
 
 class Manifest(Settings):

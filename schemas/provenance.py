@@ -29,8 +29,15 @@ def source_hash(*places: str, without: tuple[str, ...] = ()) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """Gives the sha256 of a file's bytes; empty for a file that cannot be read."""
+    """Gives the sha256 of a file's bytes; empty for a file that cannot be read.
+
+    Of a folder it is the hash of the names and hashes of the files in it, hidden ones left out.
+    """
     try:
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if not one.name.startswith("."))
+            lines = [f"{one.name} {file_hash(one)}\n" for one in inside if one.is_file()]
+            return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

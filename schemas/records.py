@@ -64,15 +64,27 @@ class Record(BaseModel):
 
 
 class Pair(Record):
-    """One fake video and the real video that it was made from."""
+    """One fake video and the real video that it was made from.
+
+    A side may also be a folder of its frames or one picture.
+    """
 
     dataset: str = Field(description="Name of the dataset's block in the manifest.")
     method: str = Field(description="Forgery method, spelt as the source spells it.")
     compression: str = Field(description="Compression level (`c0`, `c23`, `c40`); empty: unknown.")
     pair: str = Field(description="Name of the pair within dataset, method and compression.")
     split: str = Field(description="`train`, `val`, `test`, or empty where the source gives none.")
-    real_path: str = Field(description="Real video, relative to the dataset's root.")
+    real_path: str = Field(description="Real video, relative to the root of the real sides.")
     fake_path: str = Field(description="Fake video, relative to the dataset's root.")
+    mask_path: str = Field(
+        "", description="The dataset's own mask of the forgery, relative to its root; empty: none."
+    )
+    identities: tuple[str, ...] = Field(
+        (), description="People of the pair by the dataset's names: real side first; may be empty."
+    )
+    edited: tuple[str, ...] = Field(
+        (), description="Parts that the dataset says were edited, in order; mostly it says nothing."
+    )
 
     @property
     def key(self) -> str:
@@ -192,8 +204,17 @@ class MeasuredFrame(Record):
     compression: str = Field(description="Compression level of both sides; empty: unknown.")
     pair: str = Field(description="Name of the pair within dataset, method and compression.")
     split: str = Field(description="`train`, `val`, `test`, or empty.")
-    real_path: str = Field(description="Real video, relative to the dataset's root.")
+    real_path: str = Field(description="Real video, relative to the root of the real sides.")
     fake_path: str = Field(description="Fake video, relative to the dataset's root.")
+    mask_path: str = Field(
+        "", description="The dataset's own mask of the forgery, relative to its root; empty: none."
+    )
+    identities: tuple[str, ...] = Field(
+        (), description="People of the pair by the dataset's names: real side first; may be empty."
+    )
+    edited: tuple[str, ...] = Field(
+        (), description="Parts that the dataset says were edited, in order; mostly it says nothing."
+    )
     real_sha256: str = Field(description="Hash of the real video file.")
     fake_sha256: str = Field(description="Hash of the fake video file.")
     frame_index: int = Field(description="Index of the frame in the fake video, from 0.")

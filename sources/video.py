@@ -2,7 +2,8 @@
 
 A video that cannot be read is an expected failure: it raises `Rejected` with a reason and the
 file's name, never an error of PyAV. A stream without a colour tag is read as BT.601, as FFmpeg
-and OpenCV read it; files written here carry the tag BT.709.
+and OpenCV read it; files written here carry the tag BT.709. A folder of frames or a picture is read
+in the same way (`sources.pictures`).
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from numpy.typing import NDArray
 
 from schemas.errors import OutputError, Rejected, RejectReason
+from sources.pictures import DEFAULT_FPS, is_pictures, open_pictures
 
 CRF = {"c0": 0, "c23": 23, "c40": 40}
 """FaceForensics++ compression levels as libx264 quality; 0 is lossless but for 4:2:0 chroma."""
 
 BT709 = 1
 """Code of BT.709 for colour space, primaries and transfer curve (ITU-T H.273)."""
+
+STEADY = 0.01
+"""Share by which the rate that fits every frame may differ from the average one."""
 
 _SAME_BYTES = "cpu-independent=1"  # else x264's vector code now and then differs
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT  # the same pixels on every machine
@@ -44,12 +49,16 @@ class VideoInfo:
         fps: Average frames per second; 0.0 where the file does not say.
         width: Pixels, after the file's rotation flag.
         height: Pixels, after the file's rotation flag.
+        steady: Whether all frames are shown equally long, as far as the file says.
+        first_number: Of frames that are picture files, the number of the first; else `None`.
     """
 
     frames: int
     fps: float
     width: int
     height: int
+    steady: bool = True
+    first_number: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,33 +76,43 @@ class VideoFrame:
     image: NDArray[np.uint8]
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, fps: float = DEFAULT_FPS) -> VideoInfo:
     """Gives the size, the rate and the exact number of frames of a video.
 
-    Only the first frame is decoded; the others are counted as packets.
+    Only the first frame is decoded; the others are counted as packets. Of pictures, the headers
+    are read.
+
+    Args:
+        path: A video, a folder of frames, or a picture.
+        fps: Rate of pictures; a video has its own.
 
     Raises:
         Rejected: `UNREADABLE_VIDEO` (absent, damaged or truncated), `NO_VIDEO_STREAM`,
-            `NO_FRAMES`.
+            `NO_FRAMES`, `BAD_FRAMES`.
     """
+    if is_pictures(path):
+        clip = open_pictures(path)
+        return VideoInfo(len(clip.frames), fps, *clip.size(), first_number=clip.first_number)
     with _opened(path) as (container, stream):
         count = _packets(container, stream)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        steady = abs(float(stream.base_rate or rate) - rate) <= STEADY * rate
     with _opened(path) as (container, stream):
         first = next(_until_error(container.decode(stream)), None)
     if first is None or count.sound < count.expected:
         _reject_damaged(path)
     size = (first.width, first.height)
     width, height = size[::-1] if first.rotation % 180 else size
-    return VideoInfo(count.shown, float(rate or 0), width, height)
+    return VideoInfo(count.shown, rate, width, height, steady)
 
 
-def read_frames(path: Path, indices: Sequence[int]) -> list[VideoFrame]:
+def read_frames(path: Path, indices: Sequence[int], fps: float = DEFAULT_FPS) -> list[VideoFrame]:
     """Decodes some frames of a video, from the start to the last one wanted.
 
     Args:
-        path: The video.
+        path: The video, the folder of frames, or the picture.
         indices: Frames to give, counted from 0 in presentation order; any order, may repeat.
+        fps: Rate of pictures; a video has its own timestamps.
 
     Returns:
         One frame for each index, in the order of `indices`; only these are held in memory.
@@ -101,10 +120,14 @@ def read_frames(path: Path, indices: Sequence[int]) -> list[VideoFrame]:
     Raises:
         ValueError: An index is negative.
         Rejected: `UNREADABLE_VIDEO` (absent, damaged, or it ends before the last index),
-            `NO_VIDEO_STREAM`, `NO_FRAMES`.
+            `NO_VIDEO_STREAM`, `NO_FRAMES`, `BAD_FRAMES`.
     """
     if any(index < 0 for index in indices):
         raise ValueError(f"frame indices count from 0, got {min(indices)}")
+    if is_pictures(path):
+        clip = open_pictures(path)
+        decoded = {index: clip.read(index) for index in sorted(set(indices))}
+        return [VideoFrame(index, index / fps, decoded[index]) for index in indices]
     wanted, last = set(indices), max(indices, default=-1)
     found: dict[int, VideoFrame] = {}
     if wanted:
@@ -123,7 +146,7 @@ def read_thumbnails(path: Path, count: int, long_side: int) -> NDArray[np.uint8]
     """Decodes the first frames of a video as small grey pictures.
 
     Args:
-        path: The video.
+        path: The video, the folder of frames, or the picture.
         count: Most frames to give.
         long_side: Pixels of a picture's longer side; the other one keeps the shape.
 
@@ -131,8 +154,12 @@ def read_thumbnails(path: Path, count: int, long_side: int) -> NDArray[np.uint8]
         `(frames, h, w) uint8`, upright.
 
     Raises:
-        Rejected: `UNREADABLE_VIDEO`, `NO_VIDEO_STREAM`, `NO_FRAMES`.
+        Rejected: `UNREADABLE_VIDEO`, `NO_VIDEO_STREAM`, `NO_FRAMES`, `BAD_FRAMES`.
     """
+    if is_pictures(path):
+        clip = open_pictures(path)
+        clip.size()
+        return np.stack([clip.thumbnail(k, long_side) for k in range(len(clip.frames))[:count]])
     with _opened(path) as (container, stream):
         frames = itertools.islice(_sound(container, stream), count)
         small = [frame.thumbnail(long_side) for frame in frames]

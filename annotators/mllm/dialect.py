@@ -38,8 +38,7 @@ class Dialect:
         form = response_format(request.schema, self._structured)
         if form is not None:
             body["response_format"] = form
-        extra = {key: body.pop(key) for key in request.settings.extra if key in body}
-        return body | {"extra_body": extra or None}
+        return body
 
     def learns_from(self, error: openai.APIStatusError, sent: dict[str, Any]) -> bool:
         """Tells whether the same request may pass now, in other words.

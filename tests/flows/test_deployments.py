@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from flows.deployments import deployments, is_healthy
+from schemas.manifest import load_manifest
 from schemas.records import AnnotatedFrame
 from schemas.shards import read_records
 from tests.scripted_server import ScriptedServer, true_claims
@@ -65,7 +66,7 @@ def served(tmp_path_factory, write_manifest, captions):
         if not is_healthy(url):
             return False
         found = httpx.post(f"{url}/deployments/filter", json={}).json()
-        return {one["name"] for one in found} == {"toy", "ff++"}
+        return {one["name"] for one in found} == set(load_manifest(manifest).datasets)
 
     try:
         wait(both_are_there, 180, "serving the deployments")
@@ -129,7 +130,9 @@ def test_a_run_without_its_folder_fails_and_names_the_variable(served):
 
 
 def test_each_dataset_of_the_manifest_has_a_deployment(tmp_path, write_manifest):
-    found = {one.name: one for one in deployments(write_manifest(tmp_path))}
-    assert set(found) == {"toy", "ff++"}
+    manifest = write_manifest(tmp_path)
+    found = {one.name: one for one in deployments(manifest)}
+    assert set(found) == set(load_manifest(manifest).datasets)
+    assert {"toy", "ff++", "celeb-df", "dfdc", "pairs"} <= set(found)
     assert found["toy"].entrypoint == "flows.annotate.annotate"
     assert found["ff++"].parameters["dataset"] == "ff++"

@@ -27,8 +27,8 @@ def reads(monkeypatch):
 
 
 def ask(tmp_path, *names):
-    with Hashes(tmp_path / "hashes.json", tmp_path) as known:
-        return [known(name) for name in names]
+    with Hashes(tmp_path / "hashes.json") as known:
+        return [known(tmp_path / name) for name in names]
 
 
 def test_a_file_is_read_once_over_runs(tmp_path, reads):
@@ -58,6 +58,18 @@ def test_a_file_in_the_place_of_another_is_noticed(tmp_path, reads):
     ask(tmp_path, "a")
     (tmp_path / "b").replace(tmp_path / "a")
     assert ask(tmp_path, "a") == [file_hash(tmp_path / "a")]
+
+
+def test_a_picture_that_changed_within_a_folder_is_noticed(tmp_path, reads):
+    (tmp_path / "frames").mkdir()
+    for name in ("1.png", "2.png"):
+        (tmp_path / "frames" / name).write_text("one")
+    [old] = ask(tmp_path, "frames")
+    assert ask(tmp_path, "frames") == [old]
+    assert reads == ["frames"]
+    time.sleep(0.02)
+    (tmp_path / "frames" / "2.png").write_text("two")
+    assert ask(tmp_path, "frames") == [file_hash(tmp_path / "frames")] != [old]
 
 
 def test_a_file_of_this_moment_is_not_remembered(tmp_path):

@@ -22,7 +22,8 @@ from sources.forge.methods import variant_of
 from sources.forge.retouch import AREAS
 from sources.forge.still import Still, default_pictures, load_stills
 from sources.forge.truth import changed_pixels
-from sources.pairs import find_pairs, read_pair
+from sources.layouts import find_pairs
+from sources.pairs import read_pair
 from sources.video import probe
 
 SMALL = {"frames": 3, "size": (240, 320), "seed": 7}
