@@ -6,13 +6,12 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from annotators.pipeline import CONTROL
 from fict.tree import load_tree
-from flows.completeness import Finished, finished
+from flows.completeness import Tally, finished
 from flows.explain import explain_hash
 from flows.run import PlannedPair, Run, Summary
 from flows.units import measuring_code, read_json, unit_id
@@ -69,52 +68,6 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     }
     write_text(stamp, json.dumps(facts, sort_keys=True, indent=1))
     return _summary(facts, *counts)
-
-
-@dataclass
-class Tally:
-    """Counts what is published.
-
-    Attributes:
-        promised: Frames and unplanned pairs that must be a row or a reject.
-        seen: Ids of the rows and rejects.
-        rejects: The rejects so far.
-        frames: Rows by (method, compression).
-        fallbacks: Rows of another explainer than the wanted one, by reason.
-    """
-
-    rejects: list[Reject]
-    promised: int
-    seen: set[str] = field(default_factory=set)
-    frames: Counter[tuple[str, str]] = field(default_factory=Counter)
-    fallbacks: Counter[str] = field(default_factory=Counter)
-
-    def add(self, found: Finished) -> None:
-        """Counts a pair.
-
-        Raises:
-            OutputError: Two rows or rejects have one id.
-        """
-        self.promised += found.promised
-        self.rejects += found.rejects
-        for name in [*(row.id for row in found.rows), *(one.id for one in found.rejects)]:
-            if name in self.seen:
-                raise OutputError(f"two frames have the id {name}: nothing was published")
-            self.seen.add(name)
-        for row in found.rows:
-            self.frames[row.method, row.compression] += 1
-            if row.fallback_reason:
-                self.fallbacks[row.fallback_reason.split(":")[0]] += 1
-
-    def check(self) -> None:
-        """Checks that each promised frame is a row or a reject.
-
-        Raises:
-            OutputError: There are more or fewer.
-        """
-        there = self.frames.total() + len(self.rejects)
-        if there != self.promised:
-            raise OutputError(f"{there} rows and rejects for {self.promised} promised frames")
 
 
 def _content(run: Run, pair: PlannedPair) -> list[str]:

@@ -7,8 +7,9 @@ committed, is forgotten, so that the same command makes it again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flows.run import PlannedPair, Run
 from schemas.errors import OutputError
@@ -30,6 +31,52 @@ class Finished:
     rows: list[AnnotatedFrame]
     rejects: list[Reject]
     promised: int
+
+
+@dataclass
+class Tally:
+    """Counts what is published.
+
+    Attributes:
+        promised: Frames and unplanned pairs that must be a row or a reject.
+        seen: Ids of the rows and rejects.
+        rejects: The rejects so far.
+        frames: Rows by (method, compression).
+        fallbacks: Rows of another explainer than the wanted one, by reason.
+    """
+
+    rejects: list[Reject]
+    promised: int
+    seen: set[str] = field(default_factory=set)
+    frames: Counter[tuple[str, str]] = field(default_factory=Counter)
+    fallbacks: Counter[str] = field(default_factory=Counter)
+
+    def add(self, found: Finished) -> None:
+        """Counts a pair.
+
+        Raises:
+            OutputError: Two rows or rejects have one id.
+        """
+        self.promised += found.promised
+        self.rejects += found.rejects
+        for name in [*(row.id for row in found.rows), *(one.id for one in found.rejects)]:
+            if name in self.seen:
+                raise OutputError(f"two frames have the id {name}: nothing was published")
+            self.seen.add(name)
+        for row in found.rows:
+            self.frames[row.method, row.compression] += 1
+            if row.fallback_reason:
+                self.fallbacks[row.fallback_reason.split(":")[0]] += 1
+
+    def check(self) -> None:
+        """Checks that each promised frame is a row or a reject.
+
+        Raises:
+            OutputError: There are more or fewer.
+        """
+        there = self.frames.total() + len(self.rejects)
+        if there != self.promised:
+            raise OutputError(f"{there} rows and rejects for {self.promised} promised frames")
 
 
 def finished(run: Run, pair: PlannedPair) -> Finished:

@@ -146,32 +146,21 @@ class Store(Generic[R]):
             retry: True where a later run may do better (a server was down, a bug was met).
             seconds: Time that it took, for estimates.
         """
-        with CLOCK.step("writing"):
-            self._commit(unit, rows, rejects, parent, retry, seconds)
-
-    def _commit(
-        self,
-        unit: str,
-        rows: Sequence[R],
-        rejects: Sequence[Reject],
-        parent: str,
-        retry: bool,
-        seconds: float | None,
-    ) -> None:
-        paths = (
-            write_records(self._rows(unit), rows, self.record),
-            write_records(self._rejects(unit), rejects, Reject),
-        )
         retry = retry or any(one.reason == RejectReason.INTERNAL_ERROR for one in rejects)
-        facts = {
-            "bytes": self._sizes(unit),
-            "content": _content(*paths),
-            "parent": parent,
-            "retry": retry,
-            "seconds": seconds,
-            "frames": len(rows) + sum(one.frame_index is not None for one in rejects),
-        }
-        write_text(self._sidecar(unit), json.dumps(facts, sort_keys=True))
+        with CLOCK.step("writing"):
+            paths = (
+                write_records(self._rows(unit), rows, self.record),
+                write_records(self._rejects(unit), rejects, Reject),
+            )
+            facts = {
+                "bytes": self._sizes(unit),
+                "content": _content(*paths),
+                "parent": parent,
+                "retry": retry,
+                "seconds": seconds,
+                "frames": len(rows) + sum(one.frame_index is not None for one in rejects),
+            }
+            write_text(self._sidecar(unit), json.dumps(facts, sort_keys=True))
 
     def rows(self, units: Iterable[str]) -> list[R]:
         """Gives the rows of finished units, in the order given."""
