@@ -22,6 +22,7 @@ from annotators.localise import Located, localise
 from annotators.origin import noise_departure
 from fict.labelmap import PARSERS, Parser
 from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
+from fict.pose import coarsen_far_side
 from fict.tree import Tree, load_tree
 from schemas import rle
 from schemas.calibration import load_calibration
@@ -36,6 +37,7 @@ from schemas.records import (
     Reject,
 )
 from sources.crop import CropPair, crop_clip
+from sources.gates import check_hidden, hidden_share
 from sources.pairs import read_pair, spaced_indices
 
 CONTROL = "none"
@@ -179,7 +181,7 @@ class Measurer:
                 f"{artifact.mask.mean():.1%} of frame {crop.index} of a control were marked, "
                 "although nothing was forged",
             )
-        labels = self.parser(crop.real, crop.landmarks, self.tree)
+        labels = self._labels(crop)
         located = localise(artifact.mask, labels, self.tree, self.settings.localise)
         if not located:
             raise Rejected(
@@ -208,6 +210,11 @@ class Measurer:
             fake_affine=tuple(float(value) for value in crop.fake_affine.ravel()),
             face_score=crop.face_score,
             faces_in_frame=crop.faces_in_frame,
+            yaw=crop.view.pose.yaw,
+            pitch=crop.view.pose.pitch,
+            roll=crop.view.pose.roll,
+            face_px=crop.view.face_px,
+            sharpness=crop.view.sharpness,
             registration_px=crop.registration_px,
             repairs=crop.repairs,
             real=self._jpeg(crop.real, job.pair, crop.index, "real"),
@@ -219,6 +226,13 @@ class Measurer:
             config_hash=self.settings.digest(),
             code_version=job.code_version,
         )
+
+    def _labels(self, crop: CropPair) -> Labels:
+        """Gives the label map of a crop whose face is seen well enough."""
+        labels = self.parser(crop.real, crop.landmarks, self.tree)
+        hidden = hidden_share(labels, crop.face_mask(), self.tree)
+        check_hidden(hidden, crop.index, self.settings.gates)
+        return coarsen_far_side(labels, crop.view.pose.yaw, self.tree)
 
     def _concept(self, labels: Labels, concept: int) -> NDArray[np.bool_]:
         below = [node.id for node in self.tree.descendants_of(self.tree.by_id[concept])]

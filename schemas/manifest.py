@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from schemas.calibration import load_calibration
 from schemas.errors import ManifestError, SourceMissing, UsageError, nearest
 from schemas.explaining import Explain, Mllm
+from schemas.gates import Gates
 from schemas.settings import Settings
 
 MANIFEST = Path("data_manifest.yaml")
@@ -159,11 +160,13 @@ class Measure(Settings):
     crop_quality: int = Field(95, ge=1, le=100, description="JPEG quality of stored crops")
     landmarks: str = "mesh"
     parser: str = "mesh"
+    steady: bool = Field(True, description="take the jitter of landmarks out over close frames")
     min_face_score: float = Field(10.0, description="score of the face mesh")
     max_registration_px: float = Field(6.0, gt=0)
     swapped_noise: float = Field(
         0.2, ge=0, description="c0: departure of the real side's noise that is too much; 0: off"
     )
+    gates: Gates = Gates()
     diff: DiffSettings = DiffSettings()
     localise: LocaliseSettings = LocaliseSettings()
     evidence: EvidenceSettings = EvidenceSettings()
