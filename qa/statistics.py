@@ -15,7 +15,6 @@ from qa.text import Text, measure, read
 from schemas.arrow import arrow_schema
 from schemas.records import AnnotatedFrame, Reject
 
-
 YAW_DEG = (0, 15, 30, 45, 60)
 FACE_PX = (0, 60, 120, 240, 480)
 """Lower edges of the bands of a report."""
