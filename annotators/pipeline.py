@@ -20,9 +20,9 @@ from annotators.diff import Artifact, diff
 from annotators.evidence import Gauge, measure
 from annotators.localise import Located, localise
 from annotators.origin import noise_departure
-from fict.labelmap import PARSERS, Parser
+from fict.labelmap import PARSERS, Parser, check_parser
 from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
-from fict.pose import coarsen_far_side
+from fict.headpose import coarsen_far_side
 from fict.tree import Tree, load_tree
 from schemas import rle
 from schemas.calibration import load_calibration
@@ -99,6 +99,7 @@ class Measurer:
 
     Raises:
         UsageError: A backend of that name does not exist.
+        BackendUnavailable: What a backend needs is not here.
     """
 
     def __init__(self, settings: Measure) -> None:
@@ -262,11 +263,23 @@ def backends(settings: Measure) -> tuple[Callable[[float], LandmarkBackend], Par
 
     Raises:
         UsageError: There is none of that name; the message lists those there are.
+        BackendUnavailable: What a backend needs is not here.
     """
-    return (
-        _chosen(LANDMARK_BACKENDS, settings.landmarks, "landmarks"),
-        _chosen(PARSERS, settings.parser, "parser"),
-    )
+    finder = _chosen(LANDMARK_BACKENDS, settings.landmarks, "landmarks")
+    parser = _chosen(PARSERS, settings.parser, "parser")
+    check_parser(settings.parser)
+    return finder, parser
+
+
+def check_backends(settings: Measure) -> None:
+    """Loads the landmark backend once, so that what it lacks stops a run before any work.
+
+    Raises:
+        UsageError: A backend of that name does not exist.
+        BackendUnavailable: It cannot run here.
+    """
+    make_finder, _ = backends(settings)
+    make_finder(LEAST_FACE_SCORE)
 
 
 def _chosen(family: Mapping[str, T], name: str, key: str) -> T:

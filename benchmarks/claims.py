@@ -49,12 +49,14 @@ def judge_frame(
 
 def published(facts: Facts, row: MeasuredFrame, claims: Iterable[Claim]) -> list[Judged]:
     """Judges the published claims."""
-    judged = []
-    for claim in claims:
-        said = Stated(claim.category_id, claim.kind, claim.direction)
-        outcome, why = facts.outcome(said)
-        judged.append(_judged("published", said, outcome, facts, row, why))
-    return judged
+    every = (Stated(claim.category_id, claim.kind, claim.direction) for claim in claims)
+    return [published_one(facts, row, said) for said in every]
+
+
+def published_one(facts: Facts, row: MeasuredFrame, said: Stated) -> Judged:
+    """Judges what a published claim says."""
+    outcome, why = facts.outcome(said)
+    return _judged("published", said, outcome, facts, row, why)
 
 
 def aims_told(

@@ -125,10 +125,12 @@ class Facts:
         if self.touched[concept] < SEEN:
             return []
         return [
-            replace(aim, concept=concept)
-            for aim in self.aims
-            if self.tree.related(aim.concept, concept)
+            replace(aim, concept=concept) for aim in self.aims if self.related(concept, aim.concept)
         ]
+
+    def related(self, concept: int, aimed: int) -> bool:
+        """Tells whether what was aimed at lies in a region, or the region in it."""
+        return self.tree.related(concept, aimed)
 
     def is_own(self, said: Stated) -> bool:
         """Tells whether the forge aimed at this concept itself, or at one that holds it."""

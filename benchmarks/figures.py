@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from benchmarks.scores import FALSE, LEVELS, Counts, FrameScore, Judged, Sort
 from benchmarks.worst import worst
 from schemas.records import EvidenceKind
 
+AnyScore = TypeVar("AnyScore", bound=FrameScore)
 SHOWN = "c23"
 """Level of the figures by kind: the one that most of the field trains on."""
 BINS = (0.0, 0.5, 0.8, 0.95, 0.99, 1.0)
@@ -26,10 +27,7 @@ BINS = (0.0, 0.5, 0.8, 0.95, 0.99, 1.0)
 
 def figures(scores: Scores) -> dict[str, Any]:
     """Sums scores up to the published figures."""
-    by_level: dict[str, list[FrameScore]] = defaultdict(list)
-    for score in scores:
-        by_level[score.compression].append(score)
-    every = dict(sorted(by_level.items()))
+    every = by_compression(scores)
     forged = {c: [s for s in each if s.forged] for c, each in every.items()}
     unforged = {c: [s for s in each if not s.forged] for c, each in every.items()}
     return {
@@ -53,6 +51,14 @@ def figures(scores: Scores) -> dict[str, Any]:
         "rejects": rejects(scores),
         "worst": worst(scores),
     }
+
+
+def by_compression(scores: Sequence[AnyScore]) -> dict[str, list[AnyScore]]:
+    """Sorts scores by compression level, the levels in order."""
+    by_level: dict[str, list[AnyScore]] = defaultdict(list)
+    for score in scores:
+        by_level[score.compression].append(score)
+    return dict(sorted(by_level.items()))
 
 
 def _counts(scores: Scores) -> dict[str, int]:
@@ -90,7 +96,7 @@ def _claim_figures(scores: Scores, every: dict[str, list[FrameScore]]) -> dict[s
     return {
         "claim_precision": _levels(every, PRECISION),
         "claim_recall": _levels(every, RECALL),
-        "claims_unknown": _levels(every, _share("unknown", "published")),
+        "claims_unknown": _levels(every, UNKNOWN),
         "false_claims_caught": ratio(scores, caught),
         "false_claims_caught_by_level": _levels(every, caught),
         "false_claims_untestable_by_level": _levels(every, _share("untestable", *FALSE)),
@@ -135,6 +141,7 @@ def _share(outcome: str, *sorts: Sort) -> Ratio:
 
 PRECISION = _outcomes(("right",), ("right", "wrong"), "published")
 RECALL = _outcomes(("stated",), (), "aim")
+UNKNOWN = _share("unknown", "published")
 
 
 def by_kind(scores: Scores) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from benchmarks import tallies
+
 WIDTH = 34
 BY_LEVEL = (
     "oracle_iou", "oracle_ratio", "top_fraction_ratio",
@@ -33,6 +35,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         *_by_kind(found["claims_by_kind"]),
         "",
         *_reliability(found["reliability"]),
+        *(["", *tallies.lines(found["recipes"])] if "recipes" in found else []),
     ]
 
 

@@ -22,8 +22,10 @@ from annotators.noise import Difference, difference, expected_noise, length, to_
 from annotators.pipeline import Clip, Measurer, PairJob
 from annotators.publish import said_by_evidence
 from annotators.verify import read_labels
+from benchmarks.books import Studied, books_of
 from benchmarks.claims import aims_told, judge_frame
-from benchmarks.facts import facts_of, in_crop
+from benchmarks.compare import Comparison, compare
+from benchmarks.facts import Facts, facts_of, in_crop
 from benchmarks.figures import figures
 from benchmarks.regions import miss_regions, score_regions
 from benchmarks.scores import FrameScore
@@ -56,9 +58,15 @@ CUTS = np.geomspace(0.3, 30, 40)
 
 def measure_case(case: Case, settings: Measure) -> list[FrameScore]:
     """Makes one case, annotates it, and scores its frames."""
+    return [one.score for one in study_case(case, settings)]
+
+
+def study_case(case: Case, settings: Measure, recipes: Sequence[str] = ()) -> list[Studied]:
+    """Does the same, and keeps what is needed to let recipes explain the frames and judge them."""
     measurer = Measurer(settings)
     film, pair, clip = play(case, measurer)
     scores = {index: _unseen(case, film, clip, index) for index in sorted(clip.wanted)}
+    studied = {index: Studied(score) for index, score in scores.items()}
     job = PairJob(Path("/"), pair, _forgery_of(film), "", "", "bench")
     for crop, found in _masks(clip, settings, film, scores):
         score = scores[crop.index]
@@ -68,8 +76,11 @@ def measure_case(case: Case, settings: Measure) -> list[FrameScore]:
         except Rejected as rejection:
             score.rejected = rejection.reason.value
         else:
-            _score_claims(score, row, crop, film, case, settings)
-    return list(scores.values())
+            facts = _score_claims(score, row, crop, film, case, settings)
+            if recipes:
+                one = studied[crop.index]
+                one.row, one.books = row, books_of(facts, row, recipes)
+    return list(studied.values())
 
 
 def play(case: Case, measurer: Measurer, film: Film | None = None) -> tuple[Film, Pair, Clip]:
@@ -179,14 +190,15 @@ def _score_claims(
     film: Film,
     case: Case,
     settings: Measure,
-) -> None:
-    """Judges what is said of a frame that has a row."""
+) -> Facts:
+    """Judges what is said of a frame that has a row; gives the truth of it."""
     claims = said_by_evidence(row, settings.evidence).claims
     score.rejected = "" if claims else RejectReason.NO_EVIDENCE.value
     donor = still_of(case, donor=True)
     facts = facts_of(film, donor, crop, read_labels(row), load_tree(), settings.evidence)
     rng = np.random.default_rng([case.seed, 8, crop.index])
     score.judged = judge_frame(facts, row, claims, rng)
+    return facts
 
 
 def _oracle(seen: Difference, truth: Mask, settings: DiffSettings) -> float:
@@ -201,6 +213,7 @@ def run(
     workers: int = 2,
     pictures: Sequence[Path] = (),
     progress: Callable[[str, int, int], None] | None = None,
+    comparison: Comparison | None = None,
 ) -> dict[str, Any]:
     """Runs the bench.
 
@@ -210,12 +223,16 @@ def run(
         workers: Processes.
         pictures: Portraits to use beside none; default: the two public-domain ones.
         progress: Called as `(stage, done, total)`.
+        comparison: Recipes to let a captioning server explain the same frames by.
 
     Returns:
-        The figures, each as `{value, low, high}` with a 95 % bootstrap interval over cases.
+        The figures, each as `{value, low, high}` with a 95 % bootstrap interval over cases; with a
+        comparison also `recipes` and `captioning`.
     """
-    scores = scored(sample_cases(seed, cases, pictures), workers, progress)
-    return figures(scores) | provenance(seed, cases, pictures)
+    recipes = comparison.recipes if comparison else ()
+    every = studied(sample_cases(seed, cases, pictures), workers, progress, recipes)
+    found = figures([one.score for one in every]) | provenance(seed, cases, pictures)
+    return found | compare(every, comparison, progress) if comparison else found
 
 
 def provenance(seed: int, cases: int, pictures: Sequence[Path]) -> dict[str, Any]:
@@ -229,17 +246,18 @@ def provenance(seed: int, cases: int, pictures: Sequence[Path]) -> dict[str, Any
     }
 
 
-def scored(
+def studied(
     cases: Sequence[Case],
     workers: int,
     progress: Callable[[str, int, int], None] | None = None,
-) -> list[FrameScore]:
-    """Scores the frames of all cases, in order of the cases' names."""
-    scores: list[FrameScore] = []
+    recipes: Sequence[str] = (),
+) -> list[Studied]:
+    """Studies the frames of all cases, in order of the cases' names; each case once."""
+    every: list[Studied] = []
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(measure_case, case, Measure()) for case in cases]
+        futures = [pool.submit(study_case, case, Measure(), recipes) for case in cases]
         for done, future in enumerate(as_completed(futures), 1):
-            scores += future.result()
+            every += future.result()
             if progress:
                 progress("truth", done, len(futures))
-    return sorted(scores, key=lambda score: (score.case, score.index))
+    return sorted(every, key=lambda one: (one.score.case, one.score.index))

@@ -15,8 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fict.facexlib_parsing import NETWORKS, class_map, load_network
 from fict.mesh import Mesh, inside, load_mesh, unfold
 from fict.openings import paint_eye, paint_mouth
+from fict.parsing_parts import with_parts
 from fict.tree import Inside, Loop, Tree, TreeError, load_tree
 
 SUBPIXEL_BITS = 4
@@ -149,5 +151,30 @@ def parse_by_mesh(
     return label_map(landmarks, crop.shape[0], tree or load_tree(), crop)
 
 
-PARSERS: dict[str, Parser] = {"mesh": parse_by_mesh}
+def parse_by_network(
+    crop: NDArray[np.uint8], landmarks: NDArray[np.float32], tree: Tree, name: str
+) -> NDArray[np.uint8]:
+    """(S, S) uint8 label map of a (S, S, 3) crop from its landmarks and a face-parsing network.
+
+    Raises:
+        BackendUnavailable: the network or its weights are not here.
+    """
+    labels = label_map(landmarks, crop.shape[0], tree, crop)
+    return with_parts(labels, class_map(crop, name), landmarks, tree)
+
+
+PARSERS: dict[str, Parser] = {
+    "mesh": parse_by_mesh,
+    **{name: functools.partial(parse_by_network, name=name) for name in NETWORKS},
+}
 """Parsing backends by name, (crop, landmarks, tree) to labels; a new one is one line here."""
+
+
+def check_parser(name: str) -> None:
+    """Loads what a parsing backend needs.
+
+    Raises:
+        BackendUnavailable: something is missing; the message says what, and where to get it.
+    """
+    if name in NETWORKS:
+        load_network(name)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fict.detector import find_faces, overlap
 from fict.models import load_model
+from fict.roi import Roi
 from schemas.errors import BackendUnavailable
 
 __all__ = [
@@ -58,7 +58,8 @@ class Face:
 
     Attributes:
         box_xyxy: (4,) float32, the box around the mesh, in image pixels.
-        score: the mesh's face score, a raw logit: below 0 not a face, 30 to 50 a clear one.
+        score: the mesh's face score, a raw logit: below 0 not a face, 30 to 50 a clear one. Other
+            backends map their own measure onto these values.
         landmarks: (478, 3) float32 in image pixels (x right, y down, z in the same unit, smaller is
             nearer, relative to the face's middle): 468 mesh points, then 5 points of the subject's
             right iris (468..472) and 5 of the left (473..477); the first of each five is the
@@ -102,16 +103,14 @@ class MeshLandmarks:
             ValueError: the image is not (H, W, 3) uint8.
             BackendUnavailable: the models or their interpreter are not installed.
         """
-        _check(image)
+        check_image(image)
         faces: list[Face] = []
         for found in find_faces(image):
             face = self._face(image, _roi_of_detection(found))
-            if face is None or _known(face, faces):
+            if face is None or is_known(face, faces):
                 continue
             faces.append(face)
-        return sorted(
-            faces, key=lambda face: -float((face.box_xyxy[2:] - face.box_xyxy[:2]).prod())
-        )
+        return largest_first(faces)
 
     def track(self, image: NDArray[np.uint8], previous: Face) -> Face | None:
         """The face in this frame, from where it was in the previous one; no detector runs.
@@ -126,15 +125,15 @@ class MeshLandmarks:
         Raises:
             ValueError: the image is not (H, W, 3) uint8.
         """
-        _check(image)
+        check_image(image)
         return self._mesh(image, _roi_of_landmarks(previous.landmarks))
 
-    def _face(self, image: NDArray[np.uint8], roi: _Roi) -> Face | None:
+    def _face(self, image: NDArray[np.uint8], roi: Roi) -> Face | None:
         """Two passes: the second looks where the first found the mesh, as tracking does."""
         first = self._mesh(image, roi, with_eyes=False)
         return None if first is None else self._mesh(image, _roi_of_landmarks(first.landmarks))
 
-    def _mesh(self, image: NDArray[np.uint8], roi: _Roi, with_eyes: bool = True) -> Face | None:
+    def _mesh(self, image: NDArray[np.uint8], roi: Roi, with_eyes: bool = True) -> Face | None:
         model = load_model(MESH_MODEL)
         mesh, logit = model(roi.cut(image, model.side))
         score = float(logit.reshape(-1)[0])
@@ -149,49 +148,21 @@ class MeshLandmarks:
         return Face(box.astype(np.float32), score, landmarks)
 
 
-@dataclass(frozen=True, eq=False)
-class _Roi:
-    """A turned square of the image: middle (x, y), side, and the angle of its x axis (radians)."""
-
-    middle: NDArray[np.floating]
-    side: float
-    angle: float
-
-    def _axes(self) -> NDArray[np.float64]:
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        return np.array([[cos, -sin], [sin, cos]])
-
-    def cut(self, image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-        """(size, size, 3) float32 in [0, 1], black outside the image."""
-        linear = self._axes() * (self.side / size)
-        shift = self.middle - linear @ np.array([size / 2 - 0.5, size / 2 - 0.5])
-        matrix = np.concatenate([linear, shift[:, None]], axis=1)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cut = cv2.warpAffine(image, matrix, (size, size), flags=flags)
-        return np.asarray(cut, dtype=np.float32) / np.float32(255)
-
-    def to_image(self, points: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-        """(N, 3) points of a size x size cut as (N, 3) float32 image points."""
-        scale = self.side / size
-        flat = (points[:, :2] - (size / 2 - 0.5)) * scale @ self._axes().T + self.middle
-        return np.concatenate([flat, points[:, 2:] * scale], axis=1).astype(np.float32)
-
-
-def _roi_of_detection(found: NDArray[np.float32]) -> _Roi:
+def _roi_of_detection(found: NDArray[np.float32]) -> Roi:
     box, right_eye, left_eye = found[1:5], found[5:7], found[7:9]
     across = left_eye - right_eye
     side = GROWTH * float(max(box[2:] - box[:2]))
-    return _Roi((box[:2] + box[2:]) / 2, side, float(np.arctan2(across[1], across[0])))
+    return Roi((box[:2] + box[2:]) / 2, side, float(np.arctan2(across[1], across[0])))
 
 
-def _roi_of_landmarks(landmarks: NDArray[np.float32]) -> _Roi:
+def _roi_of_landmarks(landmarks: NDArray[np.float32]) -> Roi:
     points = landmarks[:468, :2]
     across = points[263] - points[33]
-    upright = _Roi(points[33], 1.0, float(np.arctan2(across[1], across[0])))
-    level = points @ upright._axes()
+    upright = Roi(points[33], 1.0, float(np.arctan2(across[1], across[0])))
+    level = points @ upright.axes()
     low, high = level.min(0), level.max(0)
-    middle = upright._axes() @ ((low + high) / 2)
-    return _Roi(middle.astype(np.float32), GROWTH * float(max(high - low)), upright.angle)
+    middle = upright.axes() @ ((low + high) / 2)
+    return Roi(middle.astype(np.float32), GROWTH * float(max(high - low)), upright.angle)
 
 
 def _refine_eye(
@@ -210,7 +181,7 @@ def _refine_eye(
     outer, inner = landmarks[corners[0], :2], landmarks[corners[1], :2]
     across = (outer - inner) if flip else (inner - outer)
     side = max(1.0, EYE_GROWTH * float(np.hypot(*across)))
-    roi = _Roi((outer + inner) / 2, side, float(np.arctan2(across[1], across[0])))
+    roi = Roi((outer + inner) / 2, side, float(np.arctan2(across[1], across[0])))
     cut = roi.cut(image, model.side)
     eye, circle = model(np.ascontiguousarray(cut[:, ::-1]) if flip else cut)
     depth = landmarks[list(corners), 2].mean()
@@ -222,12 +193,23 @@ def _refine_eye(
     landmarks[iris : iris + 5, 2] = depth
 
 
-def _known(face: Face, faces: list[Face]) -> bool:
+def largest_first(faces: list[Face]) -> list[Face]:
+    """The same faces, those with the largest box first."""
+    return sorted(faces, key=lambda face: -float((face.box_xyxy[2:] - face.box_xyxy[:2]).prod()))
+
+
+def is_known(face: Face, faces: list[Face]) -> bool:
+    """Whether a face is one of those found before."""
     boxes = np.array([other.box_xyxy for other in faces], np.float32).reshape(-1, 4)
     return bool((overlap(face.box_xyxy, boxes) > 0.4).any())
 
 
-def _check(image: NDArray[np.uint8]) -> None:
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Refuses what is not an (H, W, 3) uint8 picture.
+
+    Raises:
+        ValueError: the image is of another form.
+    """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             f"landmarks need an (H, W, 3) uint8 RGB image, got {image.shape} {image.dtype}; "
@@ -235,5 +217,18 @@ def _check(image: NDArray[np.uint8]) -> None:
         )
 
 
-LANDMARK_BACKENDS: dict[str, Callable[[float], LandmarkBackend]] = {"mesh": MeshLandmarks}
+def _fan(kind: Literal["2d", "3d"]) -> Callable[[float], LandmarkBackend]:
+    def load(gate: float = FACE_SCORE_GATE) -> LandmarkBackend:
+        from fict.fan import FanLandmarks  # imports torch
+
+        return FanLandmarks(kind, gate)
+
+    return load
+
+
+LANDMARK_BACKENDS: dict[str, Callable[[float], LandmarkBackend]] = {
+    "mesh": MeshLandmarks,
+    "face_alignment_2d": _fan("2d"),
+    "face_alignment_3d": _fan("3d"),
+}
 """Landmark backends by name; a new one is one file and one line here."""

@@ -1,7 +1,7 @@
-"""How a face is turned, from its mesh, and what a strong turn leaves of the label map.
+"""How a face is seen: a scaled orthographic view of the canonical mesh, from points of it.
 
-Source: least squares of a scaled rotation between point sets (Umeyama 1991); the canonical mesh is
-`fict.mesh`'s, so a face like it, seen from the front, has no turn at all.
+Source: the nearest scaled orthographic view is the polar factor of the affine one (Schönemann's
+orthogonal Procrustes problem, 1966); the weights are ours.
 """
 
 from __future__ import annotations
@@ -11,72 +11,65 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fict.mesh import VERTICES, load_mesh
-from fict.tree import Tree
+Points = NDArray[np.float64]
 
-FAR_SIDE_DEG = 60.0
-"""Beyond this yaw the side that is turned away is too narrow for its atomic concepts."""
+LEAST_ROUND = 0.2
+"""Points are flat where the lesser scale of their affine view is below this share of the larger."""
+LEAST_FACING = 0.17
+"""Cosine of the largest angle between the face and the viewer: 80 degrees."""
+MOST_APART = 0.35
+"""Root mean square distance, in eye distances, at which points are not those of a face."""
 
 
-@dataclass(frozen=True)
+class NoFit(ValueError):
+    """The 68 points are not those of a face that can be seen."""
+
+
+@dataclass(frozen=True, eq=False)
 class Pose:
-    """The turn of a head, in degrees; the picture is seen under parallel light (orthographic).
-
-    Turned is `Rz(roll) Ry(-yaw) Rx(pitch)` of the canonical mesh in picture axes (x right, y down,
-    z away).
+    """A scaled orthographic view.
 
     Attributes:
-        yaw: positive where the face looks to the picture's right, the subject's left.
-        pitch: positive where it looks down.
-        roll: positive where the head leans clockwise in the picture.
+        scale: pixels of one eye distance of the canonical mesh.
+        turn: (3, 3) float64 rotation, mesh to view (x right, y down, z away).
+        shift: (2,) float64, image pixels.
     """
 
-    yaw: float
-    pitch: float
-    roll: float
+    scale: float
+    turn: Points
+    shift: Points
+
+    def project(self, vertices: Points) -> Points:
+        """(N, 2) image pixels of (N, 3) mesh points."""
+        return np.asarray(self.scale * vertices @ self.turn[:2].T + self.shift)
 
 
-def pose_of(landmarks: NDArray[np.floating]) -> Pose:
-    """Gives the pose of a face.
+def find_pose(seen: Points, places: Points, weight: Points) -> Pose:
+    """The view in which points of the mesh at rest explain seen ones best.
+
+    Generalised least squares for the affine view, then the nearest scaled orthographic one: one
+    solution, which turns, scales and shifts with the points.
 
     Args:
-        landmarks: (478, 3) or (468, 3) float, x right, y down, z away in the same unit, in pixels
-            of the frame: those of an upright crop have lost their roll.
+        seen: (N, 2) image pixels.
+        places: (N, 3) the same points of the mesh at rest; not all in one plane.
+        weight: (N, N) inverse covariance of how the seen points may differ from those at rest.
+
+    Raises:
+        NoFit: the points are on a line, on one spot, far from any face, or of a face from behind.
     """
-    turn = rotation_of(landmarks)
-    yaw = np.arcsin(np.clip(turn[2, 0], -1.0, 1.0))
-    pitch = np.arctan2(turn[2, 1], turn[2, 2])
-    roll = np.arctan2(turn[1, 0], turn[0, 0])
-    degrees = np.rad2deg([yaw, pitch, roll])
-    return Pose(float(degrees[0]), float(degrees[1]), float(degrees[2]))
-
-
-def rotation_of(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Gives the (3, 3) rotation that takes the canonical mesh nearest to a face, scale aside."""
-    mesh = load_mesh().vertices.astype(np.float64)
-    face = np.asarray(landmarks[:VERTICES], np.float64)
-    left, _, right = np.linalg.svd((face - face.mean(0)).T @ (mesh - mesh.mean(0)))
-    sign = np.sign(np.linalg.det(left @ right))
-    return np.asarray((left * [1.0, 1.0, sign]) @ right)
-
-
-def coarsen_far_side(labels: NDArray[np.uint8], yaw: float, tree: Tree) -> NDArray[np.uint8]:
-    """Gives a label map whose concepts on the side that is turned away are their parents.
-
-    Args:
-        labels: (S, S) uint8 node ids.
-        yaw: degrees, see `Pose`; up to `FAR_SIDE_DEG` to either side the map stays as it is.
-        tree: the tree.
-
-    Returns:
-        (S, S) uint8; concepts of the middle and of the near side are untouched.
-    """
-    if abs(yaw) <= FAR_SIDE_DEG:
-        return labels
-    far = "left" if yaw > 0 else "right"
-    table = np.arange(256, dtype=np.uint8)
-    parents = tree.lookup_table("parent")
-    for concept in tree.atomic:
-        if concept.side == far:
-            table[concept.id] = parents[concept.id]
-    return table[labels]
+    middle = seen.mean(0)
+    basis = np.column_stack([places, np.ones(len(places))])
+    normal = basis.T @ weight
+    affine = np.linalg.solve(normal @ basis, normal @ (seen - middle))
+    left, scales, right = np.linalg.svd(affine[:3].T, full_matrices=False)
+    if not scales[1] > LEAST_ROUND * scales[0]:
+        raise NoFit("the 68 points lie on a line or on one spot")
+    two, scale = left @ right, float(scales.mean())
+    rest = seen - middle - scale * places @ two.T
+    shift = middle + weight.sum(0) @ rest / weight.sum()
+    pose = Pose(scale, np.vstack([two, np.cross(*two)]), shift)
+    apart = np.sqrt(((seen - pose.project(places)) ** 2).sum(1).mean()) / scale
+    if pose.turn[2, 2] < LEAST_FACING or not apart < MOST_APART:
+        raise NoFit("the 68 points are not those of a face that is seen from its front")
+    return pose

@@ -75,6 +75,26 @@ WEIGHTS: dict[str, Weight] = {
 """By the name that the code uses."""
 
 
+USED_BY: dict[str, tuple[str, ...]] = {
+    "face_alignment_2d": ("fan_2d", "sfd"),
+    "face_alignment_3d": ("fan_3d", "sfd"),
+    "bisenet": ("bisenet",),
+    "parsenet": ("parsenet",),
+}
+"""Weights on which a backend depends; the detector of face-alignment is used where it is found."""
+
+
+def weights_used(*backends: str) -> list[Path]:
+    """Gives the weight files that backends of these names would read now."""
+    found = [_find(WEIGHTS[name]) for one in backends for name in USED_BY.get(one, ())]
+    return [path for path in found if path]
+
+
+def _find(weight: Weight) -> Path | None:
+    paths = (folder / weight.file for folder in places(weight))
+    return next((path for path in paths if path.is_file()), None)
+
+
 def places(weight: Weight) -> list[Path]:
     """Gives the folders in which a weight file is looked for, in this order."""
     found = []
@@ -97,9 +117,8 @@ def find_weight(name: str) -> Path:
             to put it, and what works meanwhile.
     """
     weight = WEIGHTS[name]
-    for folder in places(weight):
-        if (folder / weight.file).is_file():
-            return folder / weight.file
+    if path := _find(weight):
+        return path
     raise BackendUnavailable(
         f"{weight.purpose} needs the weight file {weight.file}: get it from {weight.url} and put "
         f"it into a folder that the environment variable {VARIABLE} names (or into "

@@ -249,14 +249,23 @@ def bench() -> None:
     "--faces", type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of pictures and clips of faces to use instead of the two packaged portraits.",
 )  # fmt: skip
+@click.option(
+    "--recipe", "recipes", multiple=True,
+    help="Also let a captioning model explain by this recipe, repeatable; or `all`.",
+)  # fmt: skip
+@click.option("--mllm", default="", help="Which captioning server of the manifest explains.")
+@manifest_option
 @click.option("--workers", type=click.IntRange(0), default=0, help="Default: one per core.")
 def truth(
-    path: Path | None, docs: Path | None, cases: int, seed: int, faces: Path | None, workers: int
-) -> int:
+    path: Path | None, docs: Path | None, cases: int, seed: int, faces: Path | None,
+    recipes: tuple[str, ...], mllm: str, manifest: Path, workers: int,
+) -> int:  # fmt: skip
     """Score masks, regions and claims against forgeries whose truth is known.
 
     Films, forges and encodes faces at c0, c23 and c40 by every operation, at graded strengths,
     with real-vs-real controls, annotates them as any pair, and compares with what was changed.
+    With --recipe, a captioning server of the manifest explains the same frames, and the claims that
+    would be published are judged beside those of the measurements; the page holds none of it.
     """
     import os
     import tempfile
@@ -267,19 +276,30 @@ def truth(
     from benchmarks.tables import lines
     from benchmarks.truth import run
 
+    comparison = _comparison(recipes, mllm, manifest) if recipes else None
+    cores = workers or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as made:
         warn = functools.partial(click.echo, err=True)
         pictures = portraits(faces, Path(made), warn) if faces else []
         with _bar() as progress:
-            found = run(seed, cases, workers or len(os.sched_getaffinity(0)), pictures, progress)
+            found = run(seed, cases, cores, pictures, progress, comparison)
         click.echo("\n".join(lines(found)))
         if path:
             write(found, path)
         if docs:
             with _bar() as progress:
-                publish(found, docs, pictures, progress)
+                own = {k: v for k, v in found.items() if k not in ("recipes", "captioning")}
+                publish(own, docs, pictures, progress)
             click.echo(f"\npage         {docs / 'truth.md'}")
     return DONE
+
+
+def _comparison(recipes: tuple[str, ...], mllm: str, manifest: Path) -> Any:
+    """Prepares a comparison of recipes."""
+    from benchmarks.compare import comparison_of
+    from schemas.manifest import load_manifest
+
+    return comparison_of(recipes, mllm, load_manifest(manifest))
 
 
 def _bar() -> Any:

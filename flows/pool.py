@@ -99,6 +99,7 @@ def _begin(start: Callable[[Any], None], settings: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, where a backend loads it
     start(settings)
 
 

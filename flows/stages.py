@@ -12,9 +12,11 @@ import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from annotators.pipeline import CONTROL, Measurer, PairJob, backends, reject
+from annotators.pipeline import CONTROL, Measurer, PairJob, check_backends, reject
 from fict.tree import load_tree
+from fict.weights import weights_used
 from flows.explain import check_explainer, explain_hash, is_annotated
 from flows.failures import internal_error
 from flows.pool import Workers
@@ -39,22 +41,25 @@ def plan(run: Run) -> list[PlannedPair]:
     Raises:
         SourceMissing: The dataset's folder is not there.
         UsageError: An unknown dataset, explainer, recipe, server or backend.
-        BackendUnavailable: The captioning server needs a key, and there is none.
+        BackendUnavailable: The captioning server needs a key that is not there, or a backend
+            cannot run here.
         OutputError: The output folder cannot be written or the disk is full.
     """
     dataset = run.manifest.dataset(run.name)
     check_explainer(run)
-    backends(run.manifest.measure)
+    check_backends(run.manifest.measure)
     root = dataset.folder(run.name)
     check_output(run.output)
     pairs, missing = find_pairs(run.name, dataset, root)
     hashes = functools.cache(lambda path: file_hash(root / path))
     hashed = [Hashed(pair, hashes(pair.real_path), hashes(pair.fake_path)) for pair in pairs]
     wrong = contradicting([one for one in hashed if dataset.methods[one.pair.method] != CONTROL])
-    shared = {
-        "config": run.manifest.measure.digest(),
+    measure = run.manifest.measure
+    shared: dict[str, Any] = {
+        "config": measure.digest(),
         "code": measuring_code(),
         "fict": load_tree().version,
+        "weights": [file_hash(path) for path in weights_used(measure.landmarks, measure.parser)],
     }
     explaining = explain_hash(run)
     planned = [
@@ -68,7 +73,7 @@ def plan(run: Run) -> list[PlannedPair]:
     return planned
 
 
-def _planned(one: Hashed, measuring: dict[str, str], explaining: str) -> PlannedPair:
+def _planned(one: Hashed, measuring: dict[str, Any], explaining: str) -> PlannedPair:
     facts = one.pair.model_dump()
     inputs = {"stage": "measure", "pair": facts, "inputs": [one.real, one.fake]}
     measure_unit = unit_id(inputs | measuring)

@@ -13,6 +13,12 @@ from schemas.settings import Settings
 ANSWER_KEYS = {"base_url", "model", "temperature", "max_tokens", "image_size", "extra"}
 """Keys of a server's block on which its answers depend; the others are speed, patience, money."""
 
+OWN_KEYS = {
+    "model", "messages", "stream", "response_format", "temperature", "max_tokens",
+    "max_completion_tokens", "n", "best_of",
+}  # fmt: skip
+"""Keys of a request that have a setting of their own, or would make it dearer than its price."""
+
 
 class Explain(Settings):
     """Settings of the explain stage."""
@@ -78,7 +84,7 @@ class Mllm(Settings):
     @field_validator("extra")
     @classmethod
     def _no_own_keys(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        own = {"model", "messages", "stream", "response_format", "n"} & set(extra)
+        own = OWN_KEYS & set(extra)
         if own:
             raise ValueError(f"{', '.join(sorted(own))} cannot be set here")
         return extra

@@ -159,8 +159,8 @@ class Measure(Settings):
     crop_margin: float = Field(1.7, ge=1.0, le=4.0, description="crop side / face height")
     crop_quality: int = Field(95, ge=1, le=100, description="JPEG quality of stored crops")
     landmarks: str = "mesh"
-    parser: str = "mesh"
     steady: bool = Field(True, description="take the jitter of landmarks out over close frames")
+    parser: str = Field("mesh", description="`none` is another name of `mesh`")
     min_face_score: float = Field(10.0, description="score of the face mesh")
     max_registration_px: float = Field(6.0, gt=0)
     swapped_noise: float = Field(
@@ -170,6 +170,11 @@ class Measure(Settings):
     diff: DiffSettings = DiffSettings()
     localise: LocaliseSettings = LocaliseSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+
+    @field_validator("parser")
+    @classmethod
+    def _one_name(cls, parser: str) -> str:
+        return "mesh" if parser == "none" else parser
 
 
 class Manifest(Settings):

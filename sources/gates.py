@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fict.landmarks import Face
-from fict.pose import Pose, pose_of
+from fict.headpose import HeadPose, pose_of
 from fict.tree import Tree
 from schemas.errors import Rejected, RejectReason
 from schemas.gates import Gates
@@ -42,12 +42,12 @@ class View:
             sharp face, 0.03 where it is blurred by 2 % of its width, 0.01 by 4 %; noise raises it.
     """
 
-    pose: Pose
+    pose: HeadPose
     face_px: float
     sharpness: float
 
 
-FRONTAL = View(Pose(0.0, 0.0, 0.0), 0.0, 0.0)
+FRONTAL = View(HeadPose(0.0, 0.0, 0.0), 0.0, 0.0)
 """Of a crop that no frame was measured for."""
 
 
@@ -97,7 +97,7 @@ def hidden_share(labels: Image, inside: Mask, tree: Tree) -> float | None:
     return float(around[labels[inside]].mean())
 
 
-def check_face(face: Face, index: int, gates: Gates) -> Pose:
+def check_face(face: Face, index: int, gates: Gates) -> HeadPose:
     """Gives the pose of a face that is neither turned too far nor too small.
 
     Raises:

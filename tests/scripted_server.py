@@ -12,6 +12,10 @@ Reply = Callable[[dict[str, Any]], str | tuple[int, str]]
 """Gets the request's JSON; gives the answer's text, or a status and a raw body."""
 
 
+class _Crowded(ThreadingHTTPServer):
+    request_queue_size = 256  # with the usual 5, a crowd of clients sees resets
+
+
 class ScriptedServer:
     """Serves `/v1/chat/completions` on loopback; `requests` keeps what was asked."""
 
@@ -45,11 +49,12 @@ class ScriptedServer:
             def log_message(self, *arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Crowded(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> ScriptedServer:
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        serve = self._server.serve_forever
+        self._thread = threading.Thread(target=serve, args=(0.02,), daemon=True)
         self._thread.start()
         return self
 

@@ -7,9 +7,11 @@
     pictures    the crops and their numbered outlines, as a request holds them
     client      one request: known already, within the budget, sent, stored, answered
     direct      sends at once: limits, backoff, patience
-    batch       sends through the Batch API
+    batch       sends through the Batch API, whose calls are in `jobs`
+    wire        the connection, and what may come back over it
+    refusal     what a failed attempt means: again, not again, stop the run
     limits      requests and tokens a minute; how long to hope for an answer
-    store       every answer and every cost, on disk before anybody reads it
+    store       every answer and every cost, in a file (`disk`) before anybody reads it
 
 An answer is data: parsed, validated, bounded in length, never evaluated.
 """

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import ipaddress
 import os
+from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from annotators.mllm.payment import Payment
 from annotators.mllm.reply import usage
 from annotators.mllm.request import Request
 from annotators.mllm.store import AnswerStore
+from annotators.mllm.wire import redacted
 from schemas.errors import BackendUnavailable, FacextError
 from schemas.explaining import Mllm
 
@@ -29,6 +31,9 @@ class Transport(Protocol):
 
     def used(self, request: Request, tokens: int) -> None:
         """Is told what the server counted."""
+
+    def stop(self, error: FacextError) -> None:
+        """Sends nothing more; what is not on its way ends with the error."""
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -59,10 +64,22 @@ class Client:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *error: object) -> None:
-        """Waits for the requests under way, since they are paid for, and closes the connections."""
-        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
-        await self._transport.close()
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Waits for the requests under way, since they are paid for, and closes the connections.
+
+        After an error or Ctrl-C only for what is on the wire; a batch goes on without us.
+        """
+        if error is not None:
+            self._stop(BackendUnavailable("the run was stopped"))
+        try:
+            await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        finally:
+            await self._transport.close()
 
     async def ask(self, request: Request) -> bytes:
         """Gives the answer to a request, as the server sent it.
@@ -92,31 +109,54 @@ class Client:
         """Sends a request; its cost and answer are on disk before anybody sees them."""
         payment = Payment(self._store, self._budget, request)
         try:
+            return await self._paid(request, payment)
+        finally:
+            await payment.abandon()  # nothing to do after any expected end
+
+    async def _paid(self, request: Request, payment: Payment) -> bytes:
+        if not self.settings.batch and self._store.batch_of(request.hash):
+            self._store.give_up_batch_of(request.hash)
+        try:
             await payment.begin()
             body = await self._transport.send(request, payment)
         except NoAnswer as failure:
             await payment.fail(str(failure).split(":")[0])
             raise
         except FacextError as error:
-            self._stopped = self._stopped or error
-            await payment.fail("stopped")
+            self._stop(error)
+            if not self._store.batch_of(request.hash):  # else it is still to come, and to be paid
+                await payment.fail("stopped")
             raise
         tokens = usage(body)
         if tokens:
             self._transport.used(request, sum(tokens))
-        if self._key:
-            body = body.replace(self._key.encode(), b"[key]")
-        await payment.succeed(body, tokens)
+        body = redacted(body, self._key)
+        try:
+            await payment.succeed(body, tokens)
+        except FacextError as error:
+            self._stop(error)
+            raise
         return body
+
+    def _stop(self, error: FacextError) -> None:
+        """Lets no further request out, and none that only waits."""
+        self._stopped = self._stopped or error
+        self._transport.stop(self._stopped)
 
 
 def key_of(settings: Mllm) -> str:
     """Gives the key of a server from the environment; empty for one that needs none.
 
     Raises:
-        BackendUnavailable: The server is not on this machine and the variable is unset.
+        BackendUnavailable: The server is not on this machine and the variable is unset, or it
+            holds what cannot be a key.
     """
-    key = os.environ.get(settings.api_key_env, "")
+    key = os.environ.get(settings.api_key_env, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise BackendUnavailable(
+            f"the environment variable {settings.api_key_env} holds no key: "
+            "there are letters in it that no header may hold"
+        )
     if not key and not _is_loopback(settings.base_url):
         raise BackendUnavailable(
             f"the captioning server {settings.base_url} needs a key: "

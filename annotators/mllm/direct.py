@@ -1,39 +1,32 @@
 """Sends requests at once, within the server's limits, and again where it fails.
 
-A 429 waits and never gives a request up; other failures have a budget of retries; a refused key, an
-unknown model or an empty account stop the run, since every further request would fail too.
+A 429 waits and never gives a request up, nor does a server that cannot be reached; other failures
+have a budget of retries; a refused key, an unknown model or an empty account stop the run, since
+every further request would fail too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 from typing import Any, Protocol
 
-import httpx2
 import openai
 
 from annotators.explain import NoAnswer
 from annotators.mllm.dialect import Dialect
 from annotators.mllm.limits import Limiter, Patience
+from annotators.mllm.refusal import Failed, Learned, judged
 from annotators.mllm.reply import MOST_BYTES
 from annotators.mllm.request import Request
-from annotators.mllm.waiting import retry_after
-from schemas.errors import BackendUnavailable
+from annotators.mllm.wire import TROUBLE, connect, is_unsent
+from schemas.errors import FacextError
 from schemas.explaining import Mllm
 
-FATAL = {
-    401: "refused the key in {key}",
-    402: "asks for payment",
-    403: "refused the key in {key}",
-    404: "does not know the model '{model}' or this address",
-}
-TRANSIENT = (408, 409, 425)
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 60.0
-MOST_TOLD = 200
-"""Letters of a server's own message that are passed on."""
 
 
 class Bill(Protocol):
@@ -44,27 +37,8 @@ class Bill(Protocol):
     async def lost(self) -> None:
         """Notes an attempt that may have been billed though no answer came."""
 
-
-class _Failed(Exception):
-    """One attempt brought no answer, and another may.
-
-    Args:
-        what: What happened.
-        wait: Seconds that the server asks for; `None` where it asks for none.
-        is_throttled: The server has too much to do: it does not count as a failure of the request.
-        may_be_billed: The server may have answered, but the answer did not arrive.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        wait: float | None = None,
-        *,
-        is_throttled: bool = False,
-        may_be_billed: bool = False,
-    ) -> None:
-        super().__init__(what)
-        self.wait, self.is_throttled, self.may_be_billed = wait, is_throttled, may_be_billed
+    async def again(self) -> None:
+        """Asks for another attempt, which costs, too."""
 
 
 class Direct:
@@ -77,10 +51,18 @@ class Direct:
 
     def __init__(self, settings: Mllm, key: str) -> None:
         self.settings, self._key = settings, key
-        self._limiter = Limiter(settings.requests_per_minute, settings.tokens_per_minute)
+        limits = settings.requests_per_minute, settings.tokens_per_minute
+        self._limiter = Limiter(*limits, sleep=self._sleep)
         self._patience = Patience(settings.base_url, settings.patience_s)
         self._dialect = Dialect(settings.structured)
         self._client = connect(settings, key)
+        self._stopping = asyncio.Event()
+        self._stopped: FacextError | None = None
+
+    def stop(self, error: FacextError) -> None:
+        """Sends nothing more; what waits for its turn ends with the error."""
+        self._stopped = self._stopped or error
+        self._stopping.set()
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -98,96 +80,80 @@ class Direct:
             BackendUnavailable: Every further request would fail too.
         """
         failures = 0
-        for bill.attempts in itertools.count(1):
+        for attempt in itertools.count(1):
             await self._limiter.admit(request.expected_tokens)
+            self._go_on()
+            bill.attempts = attempt
             try:
                 body = await self._once(request)
-            except _Failed as failure:
-                self._patience.failed(str(failure), failure.wait or 0.0)
-                failures += not failure.is_throttled
+            except Learned:
+                continue
+            except Failed as failure:
                 if failure.may_be_billed:
                     await bill.lost()
+                self._patience.failed(
+                    str(failure), failure.wait or 0.0, is_reached=failure.is_reached
+                )
+                failures += failure.counts
                 if failures > self.settings.retries:
-                    raise NoAnswer(f"server_error: {failure}") from failure
-                await self._back_off(failure, bill.attempts)
+                    raise NoAnswer(f"server_error: {failure}") from None
+                await self._back_off(failure, attempt)
+                await bill.again()
             else:
                 self._patience.answered()
                 return body
         raise AssertionError  # the count has no end
 
-    async def _back_off(self, failure: _Failed, attempts: int) -> None:
+    async def _back_off(self, failure: Failed, attempts: int) -> None:
         """Waits as the server asks, else twice as long each time; jitter parts the crowd."""
         longest = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(attempts - 1, 10))
         if failure.wait is not None:
             self._limiter.pause(failure.wait)
-            longest = min(longest, failure.wait)
-        await asyncio.sleep((failure.wait or 0.0) + longest * random.uniform(0.25, 1))  # noqa: S311 - no secret
+            longest = min(longest, max(failure.wait, FIRST_BACKOFF_S))  # it may ask for 0 s
+        await self._sleep((failure.wait or 0.0) + longest * random.uniform(0.25, 1))  # noqa: S311 - no secret
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleeps, unless the run stops meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise self._stopped
 
     async def _once(self, request: Request) -> bytes:
         """Sends a request once, in the form that the server understands."""
-        while True:
-            body = self._dialect.body(request)
-            try:
-                return await self._body(body)
-            except openai.APIStatusError as error:
-                if not self._dialect.learns_from(error, body):
-                    raise self._judged(error) from error
-            except (
-                openai.APIConnectionError,
-                httpx2.TransportError,
-                httpx2.DecodingError,
-            ) as error:
-                refused = isinstance(error.__cause__, httpx2.ConnectError)
-                raise _Failed(type(error).__name__, may_be_billed=not refused) from error
+        body = self._dialect.body(request)
+        problem: Exception
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                answer = await self._body(body)
+            if answer.lstrip()[:1] == b"{":
+                return answer
+            # a gateway's page: not the model's answer, so it is not kept as one
+            problem = Failed("no JSON came", may_be_billed=True)
+        except openai.APIStatusError as error:
+            learned = self._dialect.learns_from(error, body)
+            problem = Learned() if learned else judged(error, self.settings, self._key)
+        except TROUBLE as error:
+            what = type(error.__cause__ or error).__name__
+            was_sent = not is_unsent(error)
+            problem = Failed(what, is_reached=was_sent, may_be_billed=was_sent)
+        raise problem  # out here without its cause: libraries and servers may quote the key
 
     async def _body(self, body: dict[str, Any]) -> bytes:
         """Posts a body and reads the answer's, at most `MOST_BYTES` of it."""
         completions = self._client.chat.completions.with_streaming_response
         parts, size = [], 0
-        async with completions.create(**body) as response:
-            async for part in response.iter_bytes():
+        async with (
+            completions.create(**body) as response,
+            contextlib.aclosing(response.http_response.aiter_bytes()) as coming,
+        ):
+            async for part in coming:
                 parts.append(part)
                 size += len(part)
                 if size >= MOST_BYTES:
                     break
         return b"".join(parts)[:MOST_BYTES]
-
-    def _judged(self, error: openai.APIStatusError) -> Exception:
-        """Tells what a status means for this request, or for all."""
-        status, server = error.status_code, self.settings.base_url
-        told = self._told(error)
-        if status in FATAL or is_out_of_money(error):
-            what = FATAL.get(status, "has no quota left")
-            what = what.format(key=self.settings.api_key_env, model=self.settings.model)
-            return BackendUnavailable(f"{server} {what} (HTTP {status}){told}")
-        if status == 429:
-            return _Failed(
-                f"HTTP 429{told}", retry_after(error.response.headers), is_throttled=True
-            )
-        if status >= 500 or status in TRANSIENT:
-            return _Failed(f"HTTP {status}{told}", retry_after(error.response.headers))
-        return NoAnswer(f"refused_request: HTTP {status}{told}")
-
-    def _told(self, error: openai.APIStatusError) -> str:
-        """Gives the server's own message, short, printable, and without the key."""
-        body = error.body if isinstance(error.body, dict) else {}
-        message = str(body.get("message") or "")[: 10 * MOST_TOLD]
-        if self._key:
-            message = message.replace(self._key, "[key]")
-        printable = "".join(c if c.isprintable() else " " for c in message)[:MOST_TOLD].strip()
-        return f": {printable}" if printable else ""
-
-
-def connect(settings: Mllm, key: str) -> openai.AsyncOpenAI:
-    """Gives the client of a server; retries are ours."""
-    return openai.AsyncOpenAI(
-        api_key=key or "none",
-        base_url=settings.base_url,
-        timeout=settings.timeout_s,
-        max_retries=0,
-    )
-
-
-def is_out_of_money(error: openai.APIStatusError) -> bool:
-    """Tells whether a status means that the account is empty, not that it is busy."""
-    return error.code == "insufficient_quota"

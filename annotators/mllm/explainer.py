@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from annotators.explain import NoAnswer, template
 from annotators.mllm.answer import Answered, Refused
 from annotators.mllm.recipes import RECIPES
-from annotators.mllm.recipes.recipe import Method, Recipe, Scene, form_of, lines
+from annotators.mllm.recipes.recipe import Method, Recipe, Scene, lines
 from annotators.mllm.talk import Asks, Talk
 from annotators.publish import Ledger, Said, said_by_evidence
+from fict.tree import load_tree
 from schemas.errors import UsageError, nearest
 from schemas.explaining import Explain
 from schemas.manifest import EvidenceSettings
@@ -80,25 +81,28 @@ class MllmExplainer:
 
     async def _converse(self, frames: Sequence[MeasuredFrame]) -> list[Said]:
         async with self._talking:
-            frames = [self.recipe.level(frame) for frame in frames]
+            spoken = [self.recipe.level(frame) for frame in frames]
             keeps = self._explain.untestable == "keep"
-            ledgers = [Ledger(frame, self._evidence, keeps) for frame in frames]
+            ledgers = [Ledger(frame, self._evidence, keeps) for frame in spoken]
             subject = _pair_of(frames[0]) if self.recipe.is_for_videos else frames[0].id
             talk = Talk(self._client, self.recipe.name, subject, self._explain.reasks)
-            reason = await self._talk(talk, frames, ledgers)
-        return [self._said(ledger, talk, reason) for ledger in ledgers]
+            reason = await self._talk(talk, spoken, ledgers)
+        pairs = zip(frames, ledgers, strict=True)
+        return [self._said(frame, ledger, talk, reason) for frame, ledger in pairs]
 
     async def _talk(
         self, talk: Talk, frames: Sequence[MeasuredFrame], ledgers: Sequence[Ledger]
     ) -> str:
         """Holds a conversation and enters what was said; tells why nothing stands, if so."""
         scene = Scene(tuple(frames), self._told(frames[0]), self._server.image_size)
+        if not any(frame.regions for frame in frames):
+            return "no_region: nothing changed where the recipe looks"
         try:
             answered = await self.recipe.ask(scene, talk)
             refuted = _enter(answered, ledgers, 0)
             if refuted and self.recipe.asks_model:
-                asked = template("refuted.txt").format(refuted=_refutations(refuted, frames[0]))
-                again = await talk.ask("refuted", asked, form_of(frames[0]))
+                asked = template("refuted.txt").format(refuted=_refutations(refuted))
+                again = await talk.ask("refuted", asked, self.recipe.form(frames))
                 _enter(again, ledgers, 1)
         except NoAnswer as failure:
             return str(failure)
@@ -106,10 +110,13 @@ class MllmExplainer:
             return "cannot_tell: the model saw nothing that it could name"
         return "nothing_stands: no claim is supported by the pixels"
 
-    def _said(self, ledger: Ledger, talk: Talk, reason: str) -> Said:
-        """Closes a frame's ledger; the measurements speak where nothing of the model's stands."""
+    def _said(self, measured: MeasuredFrame, ledger: Ledger, talk: Talk, reason: str) -> Said:
+        """Closes a frame's ledger.
+
+        Where nothing of the model's stands, the measurements speak, of the regions as localised.
+        """
         if not ledger.claims:
-            spoken = said_by_evidence(ledger.frame, self._evidence)
+            spoken = said_by_evidence(measured, self._evidence)
             return Said(
                 spoken.frame,
                 spoken.claims,
@@ -167,13 +174,12 @@ def _dropped(refused: Refused, number: int) -> DroppedClaim:
     )  # fmt: skip
 
 
-def _refutations(claims: Sequence[Claim], frame: MeasuredFrame) -> str:
+def _refutations(claims: Sequence[Claim]) -> str:
     """Lists refuted claims in our own words: the model's never become part of a question."""
-    names = {region.category_id: region.name for region in frame.regions}
+    known = load_tree().by_id
     return lines(
-        f"- {names[claim.category_id]}: {claim.kind} {claim.direction} ({claim.reason})"
+        f"- {known[claim.category_id].name}: {claim.kind} {claim.direction} ({claim.reason})"
         for claim in claims
-        if claim.category_id in names
     )
 
 

@@ -1,7 +1,8 @@
 """Limits of a captioning server: requests and tokens a minute, and how long to hope.
 
 Source: ours. Requests are spread evenly (generic cell rate algorithm with one second of burst), so
-that no window of a minute holds more than the limit and that second's worth.
+that no window of a minute holds more than the limit and that second's worth; a single request of
+more tokens than a second's worth exceeds it by the difference, and those behind it pay for it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ from schemas.errors import BackendUnavailable
 BURST_S = 1.0
 LEAST_FAILURES = 3
 """A server is not given up before it has failed so many times in a row."""
+
+UNREACHED_S = 10.0
+"""A server that nobody ever reached is given up after so long: it is not there."""
+LEAST_SLEEP_S = 0.001
+"""Less may be nothing to a clock."""
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
@@ -73,7 +79,7 @@ class Limiter:
         """Waits until a request of so many tokens may be sent, first come first served."""
         async with self._turn:
             while (wait := self._wait(tokens)) > 0:
-                await self._sleep(wait)
+                await self._sleep(max(wait, LEAST_SLEEP_S))
             self._requests.take(1)
             self._tokens.take(tokens)
 
@@ -103,31 +109,43 @@ class Patience:
     def __init__(self, server: str, seconds: float, clock: Clock = time.monotonic) -> None:
         self._server, self._seconds, self._clock = server, seconds, clock
         self._failures, self._since = 0, 0.0
+        self._was_reached = False
 
     def answered(self) -> None:
         """Notes that the server works."""
-        self._failures = 0
+        self._failures, self._was_reached = 0, True
 
-    def failed(self, what: str, wait: float = 0.0) -> None:
+    def failed(self, what: str, wait: float = 0.0, *, is_reached: bool = True) -> None:
         """Notes a failure.
 
         Args:
             what: What happened, for the message.
             wait: Seconds that the server asks to be left alone.
+            is_reached: Something of the request may have reached the server.
 
         Raises:
-            BackendUnavailable: It has failed for longer than the patience, or asks for longer.
+            BackendUnavailable: It has failed for longer than the patience, or asks for longer, or
+                was never reached.
         """
         now = self._clock()
         if not self._failures:
             self._since = now
         self._failures += 1
+        self._was_reached |= is_reached
         if wait > self._seconds:
             raise BackendUnavailable(
                 f"the captioning server {self._server} asks to wait {wait:.0f} s ({what}); "
                 "the same command goes on then"
             )
-        if self._failures >= LEAST_FAILURES and now - self._since > self._seconds:
+        if self._failures < LEAST_FAILURES:
+            return
+        if not self._was_reached and now - self._since > min(self._seconds, UNREACHED_S):
+            raise BackendUnavailable(
+                f"the captioning server {self._server} cannot be reached ({self._failures} "
+                f"attempts in {now - self._since:.0f} s, the last: {what}); "
+                "start it or correct its base_url, then run the same command"
+            )
+        if now - self._since > self._seconds:
             raise BackendUnavailable(
                 f"the captioning server {self._server} has answered nothing for "
                 f"{now - self._since:.0f} s ({self._failures} failures, the last: {what}); "

@@ -48,13 +48,19 @@ class Payment:
         self._entry = self._store.begin(asked, self._highest)
 
     async def lost(self) -> None:
-        """Counts an attempt that may have been billed, and reserves for the next one.
+        """Counts an attempt that may have been billed though no answer came."""
+        if self._is_open:
+            self._wasted += self._held
+            await self._settle(self._held)
+
+    async def again(self) -> None:
+        """Reserves for another attempt after a lost one.
 
         Raises:
             BudgetReached: There is not so much left.
         """
-        self._wasted += self._held
-        await self._settle(self._held)
+        if self._is_open:
+            return
         await self._reserve()
         if self._entry is not None:
             self._store.raise_cost(self._entry, self._wasted + self._highest)
@@ -66,10 +72,21 @@ class Payment:
         self._end(outcome, 0.0)
 
     async def succeed(self, body: bytes, tokens: tuple[int, int] | None) -> None:
-        """Enters the answer, and what it cost: the most that it can be where nobody counted."""
+        """Enters the answer, and what it cost: the most that it can be where nobody counted.
+
+        Raises:
+            OutputError: The disk is full: the entry stays, with its highest cost.
+        """
         cost = self._request.settings.price(*tokens) if tokens else self._held
-        self._end("answered", cost, tokens, (self._request.hash, body))
-        await self._settle(cost)
+        try:
+            self._end("answered", cost, tokens, (self._request.hash, body))
+        finally:
+            await self._settle(cost)
+
+    async def abandon(self) -> None:
+        """Leaves the entry with its highest cost, and lets nobody wait for it."""
+        if self._is_open:
+            await self._settle(self._held)
 
     async def _reserve(self) -> None:
         await self._budget.reserve(self._highest)

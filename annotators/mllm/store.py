@@ -9,9 +9,6 @@ Source: ours.
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,11 +17,10 @@ from typing import Self
 
 import pyarrow as pa
 
+from annotators.mllm.disk import Disk
 from schemas.arrow import arrow_schema
 from schemas.errors import OutputError
 from schemas.records import Cost
-
-_log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 10_000
 IN_FLIGHT = "in flight"
@@ -67,19 +63,12 @@ class AnswerStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._disk = Disk(path, _TABLES)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = path.with_suffix(".lock").open("w")
-            self._wait_for_turn()
-            self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            # a killed process loses nothing; a power cut may lose the last moments
-            self._file.execute("PRAGMA journal_mode = WAL")
-            self._file.execute("PRAGMA synchronous = NORMAL")
-            self._file.executescript(_TABLES)
             self._end_unfinished()
-        except (OSError, sqlite3.Error) as error:
-            raise OutputError(f"the answers cannot be kept in {path}: {error}") from error
+        except OutputError:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -89,36 +78,27 @@ class AnswerStore:
 
     def close(self) -> None:
         """Closes the file and lets another run ask."""
-        self._file.close()
-        self._lock.close()
-
-    def _wait_for_turn(self) -> None:
-        """Waits until no other run asks: two would pay for the same answers."""
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.warning("another run asks for the same dataset (%s); waiting for it", self._path)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._disk.close()
 
     def _end_unfinished(self) -> None:
         """Closes entries of a process that died; a request of a batch is still to come."""
-        self._file.execute(
-            "UPDATE costs SET outcome = ? WHERE outcome = ? "
-            "AND request NOT IN (SELECT request FROM batches)",
-            (LOST, IN_FLIGHT),
-        )
+        with self._disk.writing() as file:
+            file.execute(
+                "UPDATE costs SET outcome = ? WHERE outcome = ? "
+                "AND request NOT IN (SELECT request FROM batches)",
+                (LOST, IN_FLIGHT),
+            )
 
     def answer(self, request: str) -> bytes | None:
         """Gives the stored answer to a request, as the server sent it."""
-        found = self._file.execute("SELECT body FROM answers WHERE request = ?", (request,))
-        row = found.fetchone()
+        row = self._disk.first("SELECT body FROM answers WHERE request = ?", request)
         return row[0] if row else None
 
     @property
     def spent(self) -> float:
         """The most that all requests so far may have cost."""
-        total = self._file.execute("SELECT coalesce(sum(cost), 0) FROM costs").fetchone()
-        return float(total[0])
+        row = self._disk.first("SELECT coalesce(sum(cost), 0) FROM costs")
+        return float(row[0]) if row else 0.0
 
     def begin(self, asked: Asked, highest: float) -> int:
         """Enters a request that is about to be sent; gives its number in the ledger."""
@@ -126,8 +106,8 @@ class AnswerStore:
             asked.request, asked.subject, asked.step, asked.recipe, asked.server, asked.model,
             time.time(), IN_FLIGHT, highest,
         )  # fmt: skip
-        with self._writing():
-            entered = self._file.execute(
+        with self._disk.writing() as file:
+            entered = file.execute(
                 "INSERT INTO costs (request, subject, step, recipe, server, model, sent_at, "
                 "outcome, cost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
@@ -136,15 +116,14 @@ class AnswerStore:
 
     def raise_cost(self, entry: int, cost: float) -> None:
         """Enters that a request in flight may cost more than it was entered with."""
-        with self._writing():
-            self._file.execute("UPDATE costs SET cost = ? WHERE id = ?", (cost, entry))
+        with self._disk.writing() as file:
+            file.execute("UPDATE costs SET cost = ? WHERE id = ?", (cost, entry))
 
     def open_entry(self, request: str) -> tuple[int, float] | None:
         """Gives the number and cost of a request's entry that an earlier run left in flight."""
-        found = self._file.execute(
-            "SELECT id, cost FROM costs WHERE request = ? AND outcome = ?", (request, IN_FLIGHT)
+        row: tuple[int, float] | None = self._disk.first(
+            "SELECT id, cost FROM costs WHERE request = ? AND outcome = ?", request, IN_FLIGHT
         )
-        row: tuple[int, float] | None = found.fetchone()
         return row
 
     def end(
@@ -159,64 +138,52 @@ class AnswerStore:
         answer: tuple[str, bytes] | None = None,
     ) -> None:
         """Enters how a request ended, and with it its answer (request, body), in one step."""
-        with self._writing():
-            self._file.execute("BEGIN IMMEDIATE")
+        with self._disk.writing() as file:
             if answer:
-                self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", answer)
-            self._file.execute(
+                file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", answer)
+            file.execute(
                 "UPDATE costs SET outcome = ?, latency_s = ?, attempts = ?, cost = ?, "
                 "prompt_tokens = ?, completion_tokens = ? WHERE id = ?",
                 (outcome, latency_s, attempts, cost, *(tokens or (None, None)), entry),
             )
-            self._file.execute("COMMIT")
 
     def remember_batch(self, batch: str, requests: Iterable[str]) -> None:
         """Enters which requests a batch holds, so that a later run waits for it."""
-        with self._writing():
-            self._file.execute("BEGIN IMMEDIATE")
+        with self._disk.writing() as file:
             values = ((request, batch) for request in requests)
-            self._file.executemany("INSERT OR REPLACE INTO batches VALUES (?, ?)", values)
-            self._file.execute("COMMIT")
+            file.executemany("INSERT OR REPLACE INTO batches VALUES (?, ?)", values)
 
     def batch_of(self, request: str) -> str | None:
         """Gives the batch that holds a request."""
-        found = self._file.execute("SELECT batch FROM batches WHERE request = ?", (request,))
-        row = found.fetchone()
+        row = self._disk.first("SELECT batch FROM batches WHERE request = ?", request)
         return row[0] if row else None
 
     def forget_batch_of(self, request: str) -> None:
         """Enters that a request is in no batch any more."""
-        with self._writing():
-            self._file.execute("DELETE FROM batches WHERE request = ?", (request,))
+        with self._disk.writing() as file:
+            file.execute("DELETE FROM batches WHERE request = ?", (request,))
+
+    def give_up_batch_of(self, request: str) -> None:
+        """Enters that nobody waits for a request's batch, which may be billed all the same."""
+        with self._disk.writing() as file:
+            file.execute("DELETE FROM batches WHERE request = ?", (request,))
+            file.execute(
+                "UPDATE costs SET outcome = ? WHERE request = ? AND outcome = ?",
+                (LOST, request, IN_FLIGHT),
+            )
 
     def costs(self) -> pa.Table:
         """Gives the ledger as a table of `Cost`: one row for each request, in order of sending."""
         schema = arrow_schema(Cost)
-        found = self._file.execute(
-            f"SELECT {', '.join(schema.names)} FROM costs ORDER BY id"  # noqa: S608 - our own names
-        )
         batches = []
-        while rows := found.fetchmany(ROWS_AT_ONCE):
-            columns = [
-                pa.array(column, field.type)
-                for column, field in zip(zip(*rows, strict=True), schema, strict=True)
-            ]
-            batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+        with self._disk.guarded():
+            found = self._disk.rows(
+                f"SELECT {', '.join(schema.names)} FROM costs ORDER BY id"  # noqa: S608 - our names
+            )
+            while rows := found.fetchmany(ROWS_AT_ONCE):
+                columns = [
+                    pa.array(column, field.type)
+                    for column, field in zip(zip(*rows, strict=True), schema, strict=True)
+                ]
+                batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
         return pa.Table.from_batches(batches, schema)
-
-    def _writing(self) -> _Writing:
-        return _Writing(self._path)
-
-
-@dataclass(frozen=True)
-class _Writing:
-    """Turns a failure to write into the project's error."""
-
-    path: Path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.Error):
-            raise OutputError(f"the answers cannot be kept in {self.path}: {error}") from error

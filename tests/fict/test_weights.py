@@ -3,7 +3,7 @@ import pickle
 import pytest
 import torch
 
-from fict.weights import WEIGHTS, fill, find_weight, places, read_weight
+from fict.weights import WEIGHTS, fill, find_weight, places, read_weight, weights_used
 from schemas.errors import BackendUnavailable
 
 FILE = WEIGHTS["bisenet"].file
@@ -84,3 +84,12 @@ def test_a_list_is_no_weight_file(folder):
     torch.save([torch.ones(2)], folder / FILE)
     with pytest.raises(BackendUnavailable, match="named tensors"):
         read_weight("bisenet")
+
+
+def test_the_files_of_a_backend_are_those_that_it_would_read_now(folder):
+    assert weights_used("face_alignment_2d", "bisenet", "mesh") == []
+    for name in ("bisenet", "sfd", "fan_3d"):
+        (folder / WEIGHTS[name].file).write_bytes(b"")
+    assert weights_used("face_alignment_2d", "bisenet") == [
+        folder / WEIGHTS["sfd"].file, folder / FILE,
+    ]  # fmt: skip

@@ -7,7 +7,7 @@ import time
 import click
 import pytest
 
-from flows import cli
+from flows import cli, doctor
 from schemas.errors import OutputError
 
 
@@ -126,3 +126,24 @@ def test_doctor_calls_every_backend():
     assert ran.returncode == 0
     assert "1 face found" in ran.stdout
     assert "fails" not in ran.stdout
+
+
+def test_doctor_tells_what_optional_backends_lack_and_does_not_fail_for_it(tmp_path):
+    (tmp_path / "parsing_parsenet.pth").write_bytes(b"damaged")
+    ran = facext("doctor", env={"FACEXT_WEIGHTS": str(tmp_path), "COLUMNS": "400"})
+    assert ran.returncode == 0
+    lines = {line.split("│")[1].strip(): line for line in ran.stdout.splitlines() if "│" in line}
+    assert "available" in lines["weights"]
+    assert "not here" in lines["parser: bisenet"]
+    assert "v0.2.0/parsing_bisenet.pth" in lines["parser: bisenet"]
+    assert "cannot be read as a weight file" in lines["parser: parsenet"]
+    assert "works" in lines["parser: mesh"]
+    assert facext("doctor", env={"FACEXT_WEIGHTS": "/nowhere"}).returncode == 0
+
+
+def test_doctor_fails_where_an_embedded_backend_does(monkeypatch):
+    def broken() -> str:
+        raise OSError("no model")
+
+    monkeypatch.setattr(doctor, "BACKENDS", {"landmarks: mesh": broken})
+    assert not doctor.examine()

@@ -17,7 +17,7 @@ from flows import stages
 from flows.explain import explain, is_annotated
 from flows.local import annotate_dataset
 from flows.run import PlannedPair, make_run
-from schemas.errors import OutputError, RejectReason, SourceMissing, UsageError
+from schemas.errors import BackendUnavailable, OutputError, RejectReason, SourceMissing, UsageError
 from schemas.records import Reject
 from schemas.shards import read_metadata, read_records
 from sources.forge import read_truth
@@ -329,7 +329,8 @@ def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(tmp_path, write_ma
     [
         ({"explain__explainer": "oracle"}, UsageError, "no explainer 'oracle'.*evidence, mllm"),
         ({"measure__landmarks": "meshh"}, UsageError, "did you mean 'mesh'"),
-        ({"measure__parser": "none"}, UsageError, "no backend 'none'"),
+        ({"measure__parser": "oracle"}, UsageError, "no backend 'oracle'.*bisenet, parsenet"),
+        ({"measure__parser": "bisenet"}, BackendUnavailable, "parsing_bisenet.pth.*FACEXT_WEIGHTS"),
         ({"datasets__toy__root": "/nowhere"}, SourceMissing, "does not exist"),
     ],
 )

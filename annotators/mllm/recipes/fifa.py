@@ -30,7 +30,7 @@ async def ask(scene: Scene, talk: Talk) -> Answered:
         vocabulary=vocabulary(),
     )
     return await talk.ask(
-        "ask", text, form_of(frame), (pictures.real, pictures.fake, pictures.outlined)
+        "ask", text, form_of(scene.frames), (pictures.real, pictures.fake, pictures.outlined)
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from annotators.explain import PROMPTS
+from annotators.explain import PROMPTS, template
 from annotators.mllm.answer import Answered, ClaimsForm
 from annotators.mllm.pictures import Pictures
 from annotators.mllm.talk import Talk
@@ -14,6 +14,8 @@ from schemas.records import DIRECTIONS, MeasuredFrame
 
 SHARED = ("invalid.txt", "refuted.txt", "lexicon.yaml")
 """Files that every recipe asks with."""
+CLAIMS = "claims.txt"
+"""Rules and form of the answers of several recipes."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ def same(frame: MeasuredFrame) -> MeasuredFrame:
     return frame
 
 
+def form_of(frames: Sequence[MeasuredFrame]) -> ClaimsForm:
+    """Gives the form of an answer about the regions of some frames."""
+    regions = (region for frame in frames for region in frame.regions)
+    return ClaimsForm({region.name: region.category_id for region in regions})
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One way to let a captioning model explain.
@@ -70,6 +78,7 @@ class Recipe:
         prompts: Its files below `annotators/prompts`; their hash is the recipe's version.
         ask: Holds the conversation.
         level: Gives the frame with the regions that the recipe speaks of.
+        form: Gives the form of an answer about the frames of a conversation.
         is_told: It always tells the method, as its original does.
         is_for_videos: One conversation for all frames of a pair.
         asks_model: False for one that only fills templates.
@@ -79,6 +88,7 @@ class Recipe:
     prompts: tuple[str, ...]
     ask: Ask
     level: Callable[[MeasuredFrame], MeasuredFrame] = same
+    form: Callable[[Sequence[MeasuredFrame]], ClaimsForm] = form_of
     is_told: bool = False
     is_for_videos: bool = False
     asks_model: bool = True
@@ -92,11 +102,6 @@ class Recipe:
         return digest.hexdigest()[:16]
 
 
-def form_of(frame: MeasuredFrame) -> ClaimsForm:
-    """Gives the form of an answer about the regions of a frame."""
-    return ClaimsForm({region.name: region.category_id for region in frame.regions})
-
-
 def lines(every: Iterable[str]) -> str:
     """Joins the lines of a list in a prompt."""
     return "\n".join(every)
@@ -104,7 +109,12 @@ def lines(every: Iterable[str]) -> str:
 
 def regions_of(frame: MeasuredFrame) -> str:
     """Lists the regions by the numbers of their outlines."""
-    return lines(f"{n}. {region.name}" for n, region in enumerate(frame.regions, 1))
+    return numbered(region.name for region in frame.regions)
+
+
+def numbered(names: Iterable[str]) -> str:
+    """Lists names by number from 1, as an answer may call them."""
+    return lines(f"{n}. {name}" for n, name in enumerate(names, 1))
 
 
 def evidence_of(frame: MeasuredFrame) -> str:
@@ -121,6 +131,11 @@ def evidence_of(frame: MeasuredFrame) -> str:
 def vocabulary() -> str:
     """Lists the kinds and their directions."""
     return lines(f"- {kind}: {', '.join(words)}" for kind, words in DIRECTIONS.items())
+
+
+def claims_wanted() -> str:
+    """Words the rules and the form of an answer, as the recipes but `fifa` share them."""
+    return template(CLAIMS).format(vocabulary=vocabulary())
 
 
 def told(method: Method | None) -> str:

@@ -154,7 +154,8 @@ def test_a_frame_of_which_no_claim_stands_falls_back_and_keeps_what_was_said(exp
          '"sentence": "x"}]}', "unknown_regions", 3),
         ((500, '{"error": {"message": "boom"}}'), "server_error", 1),
         ((400, '{"error": {"message": "too long"}}'), "refused_request: HTTP 400: too long", 1),
-        ((200, "not json at all"), "broken_answer", 3),
+        ((200, "not json at all"), "server_error: no JSON came", 1),
+        ((200, '{"choices": [{"mess'), "broken_answer", 3),
         ((200, '{"choices": []}'), "empty_answer", 3),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fict.labelmap import label_map
 from fict.mesh import load_mesh
-from fict.pose import FAR_SIDE_DEG, coarsen_far_side, pose_of
+from fict.headpose import FAR_SIDE_DEG, coarsen_far_side, pose_of
 from fict.tree import load_tree
 
 TREE = load_tree()
