@@ -20,9 +20,10 @@ from annotators.diff import Artifact, diff
 from annotators.evidence import Gauge, measure
 from annotators.localise import Located, localise
 from annotators.origin import noise_departure
+from fict.headpose import coarsen_far_side
+from fict.identity import likeness, load_network
 from fict.labelmap import PARSERS, Parser, check_parser
 from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
-from fict.headpose import coarsen_far_side
 from fict.tree import Tree, load_tree
 from schemas import rle
 from schemas.calibration import load_calibration
@@ -37,11 +38,13 @@ from schemas.records import (
     Reject,
 )
 from sources.crop import CropPair, crop_clip
-from sources.gates import check_hidden, hidden_share
+from sources.gates import check_hidden, check_identity, hidden_share
 from sources.pairs import read_pair, spaced_indices
 
 CONTROL = "none"
 """Class of a method that forges nothing."""
+KEEPS_IDENTITY = ("expression reenactment", "attribute edit")
+"""Classes of methods that leave the person who is seen the same."""
 LEAST_FACE_SCORE = 0.0
 """Below this a mesh is no face at all; between it and the manifest's gate it is a poor one."""
 LOSSLESS = "c0"
@@ -182,6 +185,7 @@ class Measurer:
                 f"{artifact.mask.mean():.1%} of frame {crop.index} of a control were marked, "
                 "although nothing was forged",
             )
+        self._check_identity(job, crop)
         labels = self._labels(crop)
         located = localise(artifact.mask, labels, self.tree, self.settings.localise)
         if not located:
@@ -227,6 +231,12 @@ class Measurer:
             config_hash=self.settings.digest(),
             code_version=job.code_version,
         )
+
+    def _check_identity(self, job: PairJob, crop: CropPair) -> None:
+        """Lets a forgery pass that keeps the person, where it is to keep it."""
+        least = self.settings.gates.min_identity
+        if least is not None and job.forgery in KEEPS_IDENTITY:
+            check_identity(likeness(crop.real, crop.fake, crop.landmarks), crop.index, least)
 
     def _labels(self, crop: CropPair) -> Labels:
         """Gives the label map of a crop whose face is seen well enough."""
@@ -280,6 +290,14 @@ def check_backends(settings: Measure) -> None:
     """
     make_finder, _ = backends(settings)
     make_finder(LEAST_FACE_SCORE)
+    if settings.gates.min_identity is not None:
+        load_network()
+
+
+def backend_names(settings: Measure) -> tuple[str, ...]:
+    """Gives the names of all backends that the settings use, for `fict.weights.weights_used`."""
+    gates = () if settings.gates.min_identity is None else ("identity",)
+    return (settings.landmarks, settings.parser, *gates)
 
 
 def _chosen(family: Mapping[str, T], name: str, key: str) -> T:

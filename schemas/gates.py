@@ -10,7 +10,7 @@ from schemas.settings import Settings
 class Gates(Settings):
     """Thresholds of a frame; null switches one off.
 
-    Angles are those of the mesh fitted to the real side (`fict.headpose`), sizes are in pixels of the
+    Angles are those of the mesh fitted to the real side (`fict.headpose`), sizes are pixels of the
     video frame, the other figures are shares.
     """
 

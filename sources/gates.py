@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fict.landmarks import Face
 from fict.headpose import HeadPose, pose_of
+from fict.landmarks import Face
 from fict.tree import Tree
 from schemas.errors import Rejected, RejectReason
 from schemas.gates import Gates
@@ -150,4 +150,18 @@ def check_hidden(share: float | None, index: int, gates: Gates) -> None:
             RejectReason.OCCLUDED_FACE,
             f"{share:.0%} of the face in frame {index} is hidden, more than "
             f"{gates.max_occlusion:.0%}",
+        )
+
+
+def check_identity(value: float, index: int, least: float) -> None:
+    """Lets a pair pass whose sides show one person.
+
+    Raises:
+        Rejected: `IDENTITY_CHANGED`.
+    """
+    if value < least:
+        raise Rejected(
+            RejectReason.IDENTITY_CHANGED,
+            f"the faces of the two sides of frame {index} are alike by {value:.2f}, less than "
+            f"{least:g}",
         )

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fict.headpose import FAR_SIDE_DEG, coarsen_far_side, pose_of
 from fict.labelmap import label_map
 from fict.mesh import load_mesh
-from fict.headpose import FAR_SIDE_DEG, coarsen_far_side, pose_of
 from fict.tree import load_tree
 
 TREE = load_tree()
