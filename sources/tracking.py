@@ -41,7 +41,8 @@ def faces_of_clip(
 
     A frame is searched as a whole where it is a key frame, comes after a cut, or where a face of
     the frame before was lost. Where a key frame shows another number of faces than were followed,
-    the frames followed since the last key frame are searched, too.
+    the frames followed since the last key frame are searched, too. Who comes and goes between two
+    key frames is missed.
 
     Args:
         images: `(H, W, 3) uint8` RGB frames in order of time, of any spacing.
