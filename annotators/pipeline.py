@@ -20,6 +20,8 @@ from annotators.diff import Artifact, diff
 from annotators.evidence import Gauge, measure
 from annotators.localise import Located, localise
 from annotators.origin import noise_departure
+from fict.headpose import coarsen_far_side
+from fict.identity import likeness, load_network
 from fict.labelmap import PARSERS, Parser, check_parser
 from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
 from fict.tree import Tree, load_tree
@@ -38,11 +40,14 @@ from schemas.records import (
 )
 from schemas.stopwatch import CLOCK
 from sources.crop import CropPair, crop_clip
+from sources.gates import check_hidden, check_identity, hidden_share
 from sources.pairs import read_pair, spaced_indices
 from sources.pictures import DEFAULT_FPS
 
 CONTROL = "none"
 """Class of a method that forges nothing."""
+KEEPS_IDENTITY = ("expression reenactment", "attribute edit")
+"""Classes of methods that leave the person who is seen the same."""
 LEAST_FACE_SCORE = 0.0
 """Below this a mesh is no face at all; between it and the manifest's gate it is a poor one."""
 LOSSLESS = "c0"
@@ -205,7 +210,8 @@ class Measurer:
                 f"{artifact.mask.mean():.1%} of frame {crop.index} of a control were marked, "
                 "although nothing was forged",
             )
-        labels = self.parser(crop.real, crop.landmarks, self.tree)
+        self._check_identity(job, crop)
+        labels = self._labels(crop)
         with CLOCK.step("regions"):
             located = localise(artifact.mask, labels, self.tree, self.settings.localise)
         if not located:
@@ -255,6 +261,11 @@ class Measurer:
             fake_affine=tuple(float(value) for value in crop.fake_affine.ravel()),
             face_score=crop.face_score,
             faces_in_frame=crop.faces_in_frame,
+            yaw=crop.view.pose.yaw,
+            pitch=crop.view.pose.pitch,
+            roll=crop.view.pose.roll,
+            face_px=crop.view.face_px,
+            sharpness=crop.view.sharpness,
             registration_px=crop.registration_px,
             repairs=crop.repairs,
             real=self._jpeg(crop.real, job.pair, crop.index, "real"),
@@ -266,6 +277,19 @@ class Measurer:
             config_hash=self.settings.digest(),
             code_version=job.code_version,
         )
+
+    def _check_identity(self, job: PairJob, crop: CropPair) -> None:
+        """Lets a forgery pass that keeps the person, where it is to keep it."""
+        least = self.settings.gates.min_identity
+        if least is not None and job.forgery in KEEPS_IDENTITY:
+            check_identity(likeness(crop.real, crop.fake, crop.landmarks), crop.index, least)
+
+    def _labels(self, crop: CropPair) -> Labels:
+        """Gives the label map of a crop whose face is seen well enough."""
+        labels = self.parser(crop.real, crop.landmarks, self.tree)
+        hidden = hidden_share(labels, crop.face_mask(), self.tree)
+        check_hidden(hidden, crop.index, self.settings.gates)
+        return coarsen_far_side(labels, crop.view.pose.yaw, self.tree)
 
     def _concept(self, labels: Labels, concept: int) -> NDArray[np.bool_]:
         below = [node.id for node in self.tree.descendants_of(self.tree.by_id[concept])]
@@ -320,6 +344,14 @@ def check_backends(settings: Measure) -> None:
     """
     make_finder, _ = backends(settings)
     make_finder(LEAST_FACE_SCORE)
+    if settings.gates.min_identity is not None:
+        load_network()
+
+
+def backend_names(settings: Measure) -> tuple[str, ...]:
+    """Gives the names of all backends that the settings use, for `fict.weights.weights_used`."""
+    gates = () if settings.gates.min_identity is None else ("identity",)
+    return (settings.landmarks, settings.parser, *gates)
 
 
 def _chosen(family: Mapping[str, T], name: str, key: str) -> T:

@@ -18,7 +18,7 @@ SCORE_MIN = 0.5
 """Detections below this probability are dropped."""
 OVERLAP_MAX = 0.3
 """Detections of one face: those whose intersection over union is above this."""
-TILE, TILED_ABOVE = 640, 800
+TILE, TILED_ABOVE = 640, 640
 """Frames with a side above the second, in pixels, are searched again in tiles of the first."""
 
 

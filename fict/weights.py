@@ -80,6 +80,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "face_alignment_3d": ("fan_3d", "sfd"),
     "bisenet": ("bisenet",),
     "parsenet": ("parsenet",),
+    "identity": ("arcface",),
 }
 """Weights on which a backend depends; the detector of face-alignment is used where it is found."""
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from annotators.pipeline import check_backends
+from annotators.pipeline import backend_names, check_backends
 from fict.tree import load_tree
 from fict.weights import weights_used
 from flows.explain import check_explainer
@@ -74,7 +74,7 @@ def facts_of(run: Run) -> Facts:
         "explainer": explain.explainer,
         "explaining code, prompts": source_hash(*EXPLAINING),
     }
-    for path in weights_used(measure.landmarks, measure.parser):
+    for path in weights_used(*backend_names(measure)):
         facts[f"weights {path.name}"] = file_hash(path)[:16]
     if dataset.frames != "video":
         facts["fps"] = dataset.fps

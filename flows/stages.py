@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from annotators.pipeline import CONTROL, Measurer, PairJob, check_backends, reject
+from annotators.pipeline import (
+    CONTROL,
+    Measurer,
+    PairJob,
+    backend_names,
+    check_backends,
+    reject,
+)
 from fict.tree import load_tree
 from fict.weights import weights_used
 from flows.explain import check_explainer, explain_hash, is_annotated
@@ -68,7 +75,7 @@ def plan(run: Run) -> list[PlannedPair]:
         "config": measure.digest(),
         "code": measuring_code(),
         "fict": load_tree().version,
-        "weights": [file_hash(path) for path in weights_used(measure.landmarks, measure.parser)],
+        "weights": [file_hash(path) for path in weights_used(*backend_names(measure))],
         "fps": dataset.fps if dataset.frames != "video" else None,
     }
     if run.generation:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 import markupsafe
+import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -69,6 +70,7 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
                 frames=sum(pq.read_metadata(path).num_rows for path in paths),
                 tables={
                     "Frames": _table(statistics.frames),
+                    "Pose and size": _table(statistics.views),
                     "Regions": _table(statistics.regions),
                     "Evidence": _table(statistics.evidence),
                     "Claims": _table(statistics.verdicts),
@@ -141,7 +143,9 @@ def _rows(frame: pd.DataFrame) -> Iterator[tuple[Any, list[Any]]]:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
+    if isinstance(value, float):
+        return "–" if np.isnan(value) else f"{value:.2f}"
+    return f"{value:,}"
 
 
 def samples(paths: Sequence[Path]) -> list[AnnotatedFrame]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
 from qa.text import Text, measure, read
 from schemas.arrow import arrow_schema
 from schemas.records import AnnotatedFrame, Reject
+
+YAW_DEG = (0, 15, 30, 45, 60)
+FACE_PX = (0, 60, 120, 240, 480)
+"""Lower edges of the bands of a report."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,7 @@ class Statistics:
 
     Attributes:
         frames: One row per method: frames at each compression, mean mask share and quality.
+        views: Frames and their mean confidence by turn of the head, then by size of the face.
         regions: Frames with each region, by method; most frequent first.
         evidence: Significant changes by kind and method.
         verdicts: Claims by explainer and verdict.
@@ -28,6 +35,7 @@ class Statistics:
     """
 
     frames: pd.DataFrame
+    views: pd.DataFrame
     regions: pd.DataFrame
     evidence: pd.DataFrame
     verdicts: pd.DataFrame
@@ -45,6 +53,7 @@ def collect(shards: Sequence[Path], rejects: Path) -> Statistics:
     rows = _read(shards)
     return Statistics(
         frames=_frames(rows),
+        views=_views(rows),
         regions=_cross(_exploded(rows, "regions", "name"), "name"),
         evidence=_cross(_significant(rows), "kind"),
         verdicts=_verdicts(rows),
@@ -62,6 +71,8 @@ def _read(shards: Sequence[Path]) -> pd.DataFrame:
         "size": ds.field("artifact", "segmentation", "size"),
         "confidence": ds.field("artifact", "confidence"),
         "stability": ds.field("artifact", "stability"),
+        "yaw": ds.field("yaw"),
+        "face_px": ds.field("face_px"),
         "supported": ds.field("claims_supported"),
         "contradicted": ds.field("claims_contradicted"),
         "untestable": ds.field("claims_untestable"),
@@ -81,6 +92,19 @@ def _frames(rows: pd.DataFrame) -> pd.DataFrame:
     means = rows.assign(share=100 * share).groupby("method")[["share", "confidence", "stability"]]
     table = counts.join(means.mean().round(2)).rename(columns={"share": "mask, % of the crop"})
     return table.rename_axis(index="method", columns=None)
+
+
+def _views(rows: pd.DataFrame) -> pd.DataFrame:
+    """Gives a row for each band of |yaw| and of face size, also for an empty one."""
+    bands = (("|yaw|", "°", YAW_DEG, rows["yaw"].abs()), ("face", "px", FACE_PX, rows["face_px"]))
+    parts = []
+    for name, unit, edges, values in bands:
+        labels = [f"{name} {low} to {high} {unit}" for low, high in pairwise(edges)]
+        labels.append(f"{name} from {edges[-1]} {unit}")
+        band = pd.cut(values, [*edges, np.inf], right=False, labels=labels)
+        confidence = rows["confidence"].groupby(band, observed=False)
+        parts.append(pd.DataFrame({"frames": confidence.size(), "confidence": confidence.mean()}))
+    return pd.concat(parts).rename_axis(index="view of the real face")
 
 
 def _exploded(rows: pd.DataFrame, column: str, field: str) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from schemas.calibration import load_calibration
 from schemas.datasets import Dataset, Licence
 from schemas.errors import ManifestError, UsageError, nearest
 from schemas.explaining import Explain, Mllm
+from schemas.gates import Gates
 from schemas.settings import Settings
 
 __all__ = [
@@ -89,12 +90,14 @@ class Measure(Settings):
     crop_margin: float = Field(1.7, ge=1.0, le=4.0, description="crop side / face height")
     crop_quality: int = Field(95, ge=1, le=100, description="JPEG quality of stored crops")
     landmarks: str = "mesh"
+    steady: bool = Field(True, description="take the jitter of landmarks out over close frames")
     parser: str = Field("mesh", description="`none` is another name of `mesh`")
     min_face_score: float = Field(10.0, description="score of the face mesh")
     max_registration_px: float = Field(6.0, gt=0)
     swapped_noise: float = Field(
         0.2, ge=0, description="c0: departure of the real side's noise that is too much; 0: off"
     )
+    gates: Gates = Gates()
     diff: DiffSettings = DiffSettings()
     localise: LocaliseSettings = LocaliseSettings()
     evidence: EvidenceSettings = EvidenceSettings()

@@ -232,6 +232,18 @@ class MeasuredFrame(Record):
     )
     face_score: float = Field(description="Score of the face mesh; higher is surer.")
     faces_in_frame: int = Field(description="Faces found in the real frame.")
+    yaw: float = Field(
+        description="Turn of the real face, degrees; positive: to the picture's right."
+    )
+    pitch: float = Field(description="Its turn down, degrees; negative: up.")
+    roll: float = Field(
+        description="Its lean in the frame, degrees; positive: clockwise. The crop is upright."
+    )
+    face_px: float = Field(description="Longer side of the real face's box, in frame pixels.")
+    sharpness: float = Field(
+        description="Of the real face: variance of the Laplacian over that of the grey levels, in "
+        "a crop of at most 128 pixels; above 0.1 is sharp, below 0.03 blurred."
+    )
     registration_px: float = Field(
         description="Shift left between the sides where nothing changed, in crop pixels."
     )

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from fict.landmarks import Face, LandmarkBackend
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import Measure
+from sources.gates import FRONTAL, View, check_face, check_sharpness, face_px, sharpness_of
 from sources.grading import ungraded
 from sources.pairs import MIRRORED, FramePair
 from sources.registration import Registration, register
+from sources.steady import Clip, steady
+from sources.tracking import cuts_of, faces_of_clip, follow_changed_face
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -28,8 +31,6 @@ FOREHEAD_TOP, CHIN = 10, 152
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
 MAX_OUTSIDE = 0.15
 """Share of the face's mesh that may lie outside the frame."""
-STRIDE = 1.5
-"""Among several people a face is followed over at most so many of its widths between frames."""
 ALIGNED_PX = 0.5
 """Sides that are closer than this, in crop pixels, are left as they are."""
 LEAST_AGREEMENT = 0.5
@@ -59,6 +60,7 @@ class CropPair:
         repairs: What had to be done to make the sides comparable: those of the frame pair,
             `registered`, `graded`.
         frame_offset: Index in the real video less index in the fake one.
+        view: Pose, size and sharpness of the real side's face.
     """
 
     index: int
@@ -75,6 +77,7 @@ class CropPair:
     registration_px: float
     repairs: tuple[str, ...] = ()
     frame_offset: int = 0
+    view: View = FRONTAL
 
     @property
     def eye_distance(self) -> float:
@@ -85,8 +88,7 @@ class CropPair:
 
     def face_mask(self, grow: float = 0.0) -> NDArray[np.bool_]:
         """Gives the convex hull of the landmarks, grown by a share of the eye distance."""
-        mask = np.zeros(self.real.shape[:2], np.uint8)
-        cv2.fillConvexPoly(mask, hull(self.landmarks), 1)
+        mask = outline(self.landmarks, self.real.shape[0]).view(np.uint8)
         if grow > 0:
             side = 2 * round(grow * self.eye_distance) + 1
             mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
@@ -108,8 +110,14 @@ def crop_clip(
     """
     crops: list[CropPair] = []
     rejected: dict[int, Rejected] = {}
-    faces = [finder.detect(frame.real) for frame in frames]
-    for frame, found, face in zip(frames, faces, follow_changed_face(frames, faces), strict=True):
+    images = [frame.real for frame in frames]
+    cuts = cuts_of(images)
+    faces = faces_of_clip(images, cuts, finder)
+    chosen = follow_changed_face(frames, faces)
+    if settings.steady:
+        clip = Clip(images, [frame.timestamp_s for frame in frames], cuts)
+        chosen = steady(chosen, clip, finder)
+    for frame, found, face in zip(frames, faces, chosen, strict=True):
         try:
             crops.append(_crop(frame, face, len(found), settings))
         except Rejected as rejection:
@@ -117,56 +125,15 @@ def crop_clip(
     return crops, rejected
 
 
-def follow_changed_face(
-    frames: Sequence[FramePair], faces: Sequence[Sequence[Face]]
-) -> list[Face | None]:
-    """Chooses the face that was forged and follows it over the frames.
-
-    The face whose box changed most, against the rest of its frame, is the anchor; before and after
-    it the face nearest to the previous place is taken. A frame that does not show it gives `None`:
-    one without a face, or, where there are several people, with none near its last place.
-    """
-    chosen: list[Face | None] = [None] * len(frames)
-    candidates = [
-        (_change(frame, face), position, number)
-        for position, frame in enumerate(frames)
-        for number, face in enumerate(faces[position])
-    ]
-    if not candidates:
-        return chosen
-    _, anchor, number = max(candidates)
-    alone = max(len(found) for found in faces) == 1
-    for order in (range(anchor, len(frames)), range(anchor, -1, -1)):
-        last = faces[anchor][number]
-        for position in order:
-            nearest = min(faces[position], key=lambda face: _distance(face, last), default=None)
-            if nearest is not None and (alone or _distance(nearest, last) <= STRIDE * _width(last)):
-                chosen[position] = last = nearest
-    return chosen
-
-
-def _width(face: Face) -> float:
-    return float(face.box_xyxy[2] - face.box_xyxy[0])
-
-
-def _change(frame: FramePair, face: Face) -> float:
-    """Mean difference inside a face's box relative to the whole frame's."""
-    difference = cv2.absdiff(frame.real, frame.fake)
-    left, top, right, bottom = np.maximum(face.box_xyxy, 0).astype(int)
-    inside = difference[top:bottom, left:right]
-    return float(inside.mean() / (difference.mean() + 0.5)) if inside.size else 0.0
-
-
-def _distance(one: Face, other: Face) -> float:
-    return float(np.linalg.norm(one.landmarks.mean(axis=0) - other.landmarks.mean(axis=0)))
-
-
 def _crop(frame: FramePair, face: Face | None, faces: int, settings: Measure) -> CropPair:
     face = _usable(frame, face, settings)
+    pose = check_face(face, frame.index, settings.gates)
     size = settings.crop_size
     affine = crop_affine(face.landmarks, size, settings.crop_margin)
     landmarks = transform(face.landmarks, affine)
     real = warp(frame.real, affine, size)
+    sharpness = sharpness_of(real, outline(landmarks, size), float(np.hypot(*affine[0, :2])))
+    check_sharpness(sharpness, frame.index, settings.gates)
     fake = _lay(frame, real, landmarks, affine)
     if fake.shift_px > settings.max_registration_px:
         raise Rejected(
@@ -185,6 +152,7 @@ def _crop(frame: FramePair, face: Face | None, faces: int, settings: Measure) ->
         landmarks=landmarks,
         face_score=face.score,
         faces_in_frame=faces,
+        view=View(pose, face_px(face), sharpness),
         registration_px=fake.shift_px,
         repairs=frame.repairs + fake.repairs,
         frame_offset=frame.frame_offset,
@@ -307,6 +275,13 @@ def transform(landmarks: Points, affine: NDArray[np.float64]) -> Points:
     plane = landmarks[:, :2] @ affine[:, :2].T + affine[:, 2]
     scale = np.hypot(affine[0, 0], affine[0, 1])
     return np.column_stack([plane, landmarks[:, 2] * scale]).astype(np.float32)
+
+
+def outline(landmarks: Points, size: int) -> NDArray[np.bool_]:
+    """Gives the `(S, S) bool` inside of the convex hull of `(N, 3)` landmarks."""
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(mask, hull(landmarks), 1)
+    return mask.view(np.bool_)
 
 
 def hull(landmarks: Points) -> NDArray[np.int32]:

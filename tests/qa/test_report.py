@@ -129,3 +129,30 @@ def test_statistics_count_what_is_there(annotated, rows):
     assert counted.evidence["all"].sum() == significant
     assert counted.verdicts.loc["evidence", "supported"] == sum(r.claims_supported for r in rows)
     assert counted.rejects.to_numpy().sum() == summary.rejects.total()
+
+
+def test_frames_are_counted_by_turn_and_by_size(rows, annotated, tmp_path):
+    seen = [(-70.0, 30.0, 0.2), (70.0, 130.0, 0.4), (-14.9, 130.0, 0.6), (15.0, 900.0, 0.9)]
+    made = [
+        rows[0].model_copy(
+            update={
+                "id": str(k),
+                "yaw": yaw,
+                "face_px": size,
+                "artifact": rows[0].artifact.model_copy(update={"confidence": sure}),
+            }
+        )
+        for k, (yaw, size, sure) in enumerate(seen)
+    ]
+    page = write(made, tmp_path, annotated)
+    views = collect([tmp_path / "annotations" / "a.parquet"], tmp_path / "none.parquet").views
+    assert views["frames"].sum() == 2 * len(seen)
+    assert views.loc["|yaw| from 60 °"].tolist() == [2, pytest.approx(0.3)]
+    assert views.loc["|yaw| 0 to 15 °"].tolist() == [1, pytest.approx(0.6)]
+    assert views.loc["|yaw| 15 to 30 °"].tolist() == [1, pytest.approx(0.9)]
+    assert views.loc["face 0 to 60 px", "frames"] == 1
+    assert views.loc["face 120 to 240 px"].tolist() == [2, pytest.approx(0.5)]
+    assert views.loc["face from 480 px", "frames"] == 1
+    text = page.read_text()
+    assert "view of the real face" in text
+    assert "nan" not in text.lower().split("view of the real face")[1].split("</table>")[0]

@@ -335,7 +335,7 @@ def test_the_page_shows_each_writer_and_what_each_figure_means(rows, annotated, 
 def test_the_page_of_no_rows_has_the_sections(annotated, tmp_path):
     page = page_of([], tmp_path, annotated)
     section = page[page.index('id="text"') : page.index('id="rejects"')]
-    assert section.count("None.") == 2
+    assert section.count("None.") == 3
 
 
 def test_each_figure_is_explained():
