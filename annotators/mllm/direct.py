@@ -13,7 +13,9 @@ import itertools
 import random
 from typing import Any, Protocol
 
+import httpx2
 import openai
+from pydantic_core import to_json
 
 from annotators.explain import NoAnswer
 from annotators.mllm.dialect import Dialect
@@ -145,17 +147,18 @@ class Direct:
 
     async def _body(self, body: dict[str, Any]) -> bytes:
         """Posts a body and reads the answer's, at most `MOST_BYTES` of it."""
-        completions = self._client.chat.completions.with_streaming_response
+        # written here: openai takes longer to walk through the pictures than all else does
+        response = await self._client.post(
+            "/chat/completions", content=to_json(body), cast_to=httpx2.Response, stream=True
+        )
         parts, size = [], 0
-        # all of it as extra: openai takes a millisecond to look for its own types in messages
-        sent = completions.create(model=body["model"], messages=(), extra_body=body)
-        async with (
-            sent as response,
-            contextlib.aclosing(response.http_response.aiter_bytes()) as coming,
-        ):
-            async for part in coming:
-                parts.append(part)
-                size += len(part)
-                if size >= MOST_BYTES:
-                    break
+        try:
+            async with contextlib.aclosing(response.aiter_bytes()) as coming:
+                async for part in coming:
+                    parts.append(part)
+                    size += len(part)
+                    if size >= MOST_BYTES:
+                        break
+        finally:
+            await response.aclose()
         return b"".join(parts)[:MOST_BYTES]

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_json
+
 from schemas.explaining import Mllm
 
 Message = dict[str, Any]
@@ -33,8 +35,8 @@ def user(text: str, pictures: Sequence[str] = ()) -> Message:
 
 
 def assistant(text: str) -> Message:
-    """Gives the model's own earlier message."""
-    return {"role": "assistant", "content": text}
+    """Gives the model's own earlier message, in letters that can be sent."""
+    return {"role": "assistant", "content": text.encode(errors="replace").decode()}
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ class Request:
     @functools.cached_property
     def hash(self) -> str:
         """Names the request by everything that its answer depends on."""
-        facts = self.body | {"server": self.settings.base_url}
-        canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+        facts = self.body | {"server": self.settings.base_url, "messages": None}
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        digest.update(to_json(self.messages))  # their keys have one order; they may be large
+        return digest.hexdigest()[:32]
 
     @functools.cached_property
     def body(self) -> dict[str, Any]:

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,18 +8,13 @@ from tests.annotators.mllm.asking import PIXEL, SCHEMA, question, server
 SERVER = server("http://127.0.0.1:1/v1", image_tokens=1600, max_tokens=500)
 
 
-def turned(value):
-    """Gives the same JSON value with every object's keys in the opposite order."""
-    if isinstance(value, dict):
-        return {key: turned(value[key]) for key in reversed(value)}
-    return [turned(one) for one in value] if isinstance(value, list) else value
+def test_lone_surrogates_of_a_model_can_be_quoted():
+    quoted = assistant("a\ud800b")
+    assert quoted["content"] == "a?b"
+    assert question(SERVER, messages=(user("x"), quoted)).hash
 
 
-def test_the_hash_does_not_depend_on_the_order_of_keys():
-    asked = question(SERVER)
-    other = question(SERVER, messages=tuple(turned(list(asked.messages))))
-    assert json.dumps(other.messages) != json.dumps(asked.messages)
-    assert other.hash == asked.hash
+def test_the_hash_does_not_depend_on_the_order_of_the_manifests_keys():
     ab, ba = {"seed": 1, "top_p": 0.5}, {"top_p": 0.5, "seed": 1}
     assert (
         question(server("http://x/v1", extra=ab)).hash
