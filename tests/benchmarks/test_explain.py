@@ -67,7 +67,7 @@ def test_the_budget_is_kept_and_used(found):
     budget = found["budget"]
     assert found["overspend"] == 0
     assert budget["stopped_by"] == "BudgetReached"
-    assert budget["budget_entered"] > 0.8
+    assert budget["budget_entered"] > 0.6  # left: less than one long conversation may cost
     assert budget["max_cost"] < budget["cost_of_all"]
     assert budget["lost_after"] == 0
 
