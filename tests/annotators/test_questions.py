@@ -3,8 +3,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from annotators.pipeline import read_labels
 from annotators.questions import ask, wording
+from annotators.verify import read_labels
 from schemas import rle
 from schemas.records import SEG, AnnotatedFrame, Task
 from schemas.shards import read_records
