@@ -59,10 +59,12 @@ def generated(
         finish_reason: Why the model stopped.
         refusal: What it says in place of the text.
         leave_out: A field of the body to drop.
-        spent: Completion tokens; None: by the length of the text.
+        spent: Completion tokens; None: by the length of the text. Never more than the request
+            allows: no provider bills beyond the limit that it was given.
     """
     if spent is None:
         spent = len(content or refusal or "") // LETTERS_PER_TOKEN + 1
+    spent = min(spent, asked.max_tokens or spent)
     message = {"role": "assistant", "content": content, "refusal": refusal}
     whole = {
         "id": "chatcmpl-scripted",
@@ -141,8 +143,7 @@ def refusal(asked: Asked) -> Reply:
 
 
 def huge(asked: Asked) -> Reply:
-    spent = HUGE // LETTERS_PER_TOKEN
-    reply = said(asked, "It looks @@ wrong.", min(spent, asked.max_tokens or spent))
+    reply = said(asked, "It looks @@ wrong.", HUGE // LETTERS_PER_TOKEN)
     # filled in last: to write 20 MB as JSON twice would hold up every other answer
     return replace(reply, body=reply.body.replace(b"@@", b"very " * (HUGE // 5), 1))
 

@@ -18,6 +18,7 @@ from annotators.mllm.store import IN_FLIGHT as OPEN
 from annotators.mllm.store import LOST
 from benchmarks.captioner import Captioner, Entry, Script
 from benchmarks.explain_child import finish, start
+from benchmarks.explain_faults import LATENCY_S as FAULT_LATENCY_S
 from benchmarks.explain_faults import LIES, fault_script, fault_server, lost_records, price
 from benchmarks.explain_material import Material, rows_of
 from flows.explain import explain
@@ -31,6 +32,8 @@ ASKED_AGAIN = 1.5
 LOOK_S = 0.005
 SETTLED_S = 2 * LATENCY_S
 """After it, the server has answered and billed also what a dead client had asked."""
+SLOWEST = 12
+"""Latencies after which also a slow answer has been billed."""
 SHARE = 0.4
 """The budget, of what the whole would cost."""
 
@@ -106,11 +109,14 @@ def measure_budget(
         server = fault_server(captioner.url)
         run, pairs = material.run("budget", records, server, max_cost=budget)
         stopped = explain(run, pairs, lambda _, n, total: progress("budget", n, total)).stopped
+        time.sleep(SLOWEST * FAULT_LATENCY_S)  # answers that nobody waits for are billed, too
         billed = _billed(captioner.journal())
         entered = _entered(run)
         rows = len(rows_of(run, pairs))
         run, pairs = material.run("budget", records, server)
-        explain(run, pairs, lambda _, done, total: progress("rest", done, total))
+        rest = explain(run, pairs, lambda _, done, total: progress("rest", done, total))
+        if rest.stopped:
+            raise rest.stopped
         whole = _billed(captioner.journal())
     return {
         "overspend": max(0.0, billed - budget),

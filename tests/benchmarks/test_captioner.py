@@ -36,7 +36,7 @@ PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}
 
 def question(number=0, evidence=EVIDENCE):
     regions = "\n".join(f"{n}. {name}" for n, name in enumerate(REGIONS, 1))
-    text = PROMPT.format(regions=regions, evidence=evidence, vocabulary="")
+    text = PROMPT.format(method="", regions=regions, evidence=evidence, vocabulary="")
     content = [{"type": "text", "text": f"{text}\n\n{number}"}, PIXEL, PIXEL]
     return [{"role": "user", "content": content}]
 
@@ -511,3 +511,10 @@ def is_served(url):
     except OSError:
         return False
     return True
+
+
+@pytest.mark.parametrize("name", ["deep", "huge", "unicode"])
+def test_nothing_is_billed_beyond_the_limit_of_the_request(fault, name):
+    captioner, client = fault(name)
+    client.chat.completions.create(model="m", messages=question(), max_tokens=20)
+    assert only(captioner).completion_tokens == 20

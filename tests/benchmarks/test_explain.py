@@ -14,7 +14,7 @@ from tests.conftest import silent
 KILLS = 2
 RECORDS = 99
 SMALL = Size(
-    load=Load(latency_s=0.02, in_flight=8, waves=4, different=8, records=16),
+    load=Load(latency_s=0.02, in_flight=8, waves=4, rounds=1, different=8, records=16),
     faulty=RECORDS, killed=RECORDS, kills=KILLS, budgeted=60, few=9, many=24,
 )  # fmt: skip
 
