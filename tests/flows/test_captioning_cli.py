@@ -26,7 +26,8 @@ def ran(annotated, tmp_path_factory, write_manifest):
     whole, _ = annotated
     folder = tmp_path_factory.mktemp("asked")
     shutil.copytree(whole.output / "units" / "measure", folder / "out/toy/units/measure")
-    script = Script(faults=tuple(FAULTS), fault_share=0.4, lies=0.3, seed=5)
+    faults = (*FAULTS, *("echo_key", "echo_key_error") * 6)  # chance must find these
+    script = Script(faults=faults, fault_share=0.5, lies=0.3, seed=5)
     with Captioner(script, folder / "journal.jsonl") as captioner:
         manifest = write_manifest(folder, mllms__local__base_url=captioner.url)
         content = yaml.safe_load(manifest.read_text())
