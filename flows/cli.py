@@ -414,10 +414,17 @@ def _print_costs(run: Run) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line; errors become one message and an exit code."""
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    """Runs the command line; errors become one message and an exit code.
+
+    Args:
+        arguments: The words after `facext`; by default those of this process, which then ends.
+    """
+    before = signal.signal(signal.SIGTERM, _as_ctrl_c)
     code = _guarded(lambda: facext.main(args=arguments, prog_name="facext", standalone_mode=False))
-    _let_end()
+    if arguments is None:
+        _let_end()
+    else:  # the signals are the caller's
+        signal.signal(signal.SIGTERM, before)
     sys.exit(code)
 
 

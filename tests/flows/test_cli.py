@@ -147,3 +147,10 @@ def test_doctor_fails_where_an_embedded_backend_does(monkeypatch):
 
     monkeypatch.setattr(doctor, "BACKENDS", {"landmarks: mesh": broken})
     assert not doctor.examine()
+
+
+def test_a_call_from_python_leaves_the_signals_alone():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
