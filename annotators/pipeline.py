@@ -219,7 +219,7 @@ class Measurer:
                 RejectReason.ARTIFACT_OFF_FACE,
                 f"no facial region explains the change in frame {crop.index}",
             )
-        masks = {one.concept: self._concept(labels, one.concept) for one in located}
+        masks = {one.concept: self.tree.pixels(labels, one.concept) for one in located}
         with CLOCK.step("evidence"):
             evidence = self._evidence(job, crop, artifact, masks)
         with CLOCK.step("writing"):
@@ -290,10 +290,6 @@ class Measurer:
         hidden = hidden_share(labels, crop.face_mask(), self.tree)
         check_hidden(hidden, crop.index, self.settings.gates)
         return coarsen_far_side(labels, crop.view.pose.yaw, self.tree)
-
-    def _concept(self, labels: Labels, concept: int) -> NDArray[np.bool_]:
-        below = [node.id for node in self.tree.descendants_of(self.tree.by_id[concept])]
-        return np.isin(labels, [concept, *below])
 
     def _region(self, one: Located, concept: NDArray[np.bool_], mask: NDArray[np.bool_]) -> Region:
         changed = concept & mask

@@ -117,9 +117,8 @@ def _head(pencil: Pencil) -> None:
 def _face(pencil: Pencil, mesh_labels: Classes, tree: Tree) -> None:
     drawn = {"face": "skin", **INSIDE_FACE}
     for concept, name in drawn.items():
-        node = tree.by_name[concept]
-        ids = [node.id, *(below.id for below in tree.descendants_of(node))]
-        pencil.classes[np.isin(mesh_labels, ids)] = CLASSES.index(name)
+        where = tree.pixels(mesh_labels, tree.by_name[concept].id)
+        pencil.classes[where] = CLASSES.index(name)
 
 
 def _covers(pencil: Pencil) -> None:

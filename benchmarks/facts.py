@@ -184,8 +184,7 @@ class Facts:
         return bool(ways.size and np.hypot(ways[:, 0], ways[:, 1]).mean() > MOVED_PX)
 
     def _concept(self, concept: int) -> Mask:
-        below = [node.id for node in self.tree.descendants_of(self.tree.by_id[concept])]
-        return np.isin(self.labels, [concept, *below])
+        return self.tree.pixels(self.labels, concept)
 
 
 def in_crop(mask: Mask, crop: CropPair) -> Mask:

@@ -175,6 +175,11 @@ class Tree:
         """
         return np.bincount(labels.ravel(), minlength=256) @ self._members
 
+    def pixels(self, labels: NDArray[np.uint8], node: int) -> NDArray[np.bool_]:
+        """Which pixels of a label map are of a node or of anything below it, by its id."""
+        below = (each.id for each in self.descendants_of(self.by_id[node]))
+        return np.asarray(np.isin(labels, [node, *below]))
+
     def _membership(self) -> NDArray[np.int64]:
         table = np.zeros((256, 256), np.int64)
         for concept in self.concepts:
