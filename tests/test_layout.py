@@ -11,7 +11,17 @@ import pytest
 from pytest_socket import SocketConnectBlockedError
 
 PROJECT = Path(__file__).resolve().parents[1]
-PACKAGES = ("schemas", "fict", "sources", "annotators", "qa", "flows", "model", "benchmarks")
+PACKAGES = (
+    "schemas",
+    "fict",
+    "sources",
+    "annotators",
+    "release",
+    "qa",
+    "flows",
+    "model",
+    "benchmarks",
+)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -16,7 +16,8 @@ from benchmarks.report import FOLDER, PICTURE, page, read
 from benchmarks.scores import FrameScore
 from benchmarks.strips import EXTRA, GAP, HIT, MISSED, PANEL, overlaid, window
 from benchmarks.truth import CASES, SEED, provenance
-from flows.cli import DONE, facext
+from flows.cli import facext
+from flows.commands import DONE
 from sources.forge import Case
 from sources.forge.still import default_pictures
 

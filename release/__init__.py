@@ -1,0 +1,1 @@
+"""A dataset that others can open: the gate, the card, the formats."""
