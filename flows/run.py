@@ -102,6 +102,11 @@ class Run:
         return self.output / "costs.parquet"
 
     @property
+    def reviews_path(self) -> Path:
+        """What people decided of the rows, as the dashboard exports it."""
+        return self.output / "reviews.parquet"
+
+    @property
     def measured(self) -> Store[MeasuredFrame]:
         """Units of the measure stage."""
         return Store(self.output / "units" / "measure", MeasuredFrame)
