@@ -30,7 +30,7 @@ def plan_task(run: Run) -> list[PlannedPair]:
     """Checks that the run may go on from what is there, and freezes the plan."""
     settle(run)
     run.sweep()
-    return stages.plan(run)
+    return stages.freeze_plan(run)
 
 
 @task(name="measure")

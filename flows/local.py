@@ -47,7 +47,7 @@ def annotate_dataset(run: Run, progress: Progress) -> Outcome:
     with CLOCK.step("plan"):
         settle(run)
         run.sweep()
-        plan = stages.plan(run)
+        plan = stages.freeze_plan(run)
         pairs = stages.waiting(run, plan)
     measured = stages.measure(run, pairs, progress)
     explained = explain(run, pairs, progress)

@@ -11,17 +11,18 @@ import json
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from annotators.pipeline import backend_names, check_backends
+from annotators.pipeline import backend_names
 from fict.tree import load_tree
 from fict.weights import weights_used
-from flows.explain import check_explainer
+from flows.hashes import Hashes
 from flows.run import Resume, Run
+from flows.stages import check_run
 from flows.units import EXPLAINING, measuring_code, read_json
 from schemas.arrow import FORMAT_VERSION
 from schemas.atomic import write_text
 from schemas.errors import UsageError, nearest
 from schemas.explaining import ANSWER_KEYS
-from schemas.provenance import file_hash, source_hash
+from schemas.provenance import source_hash
 
 CLASS = "class of "
 """Start of a fact about one method: a method that comes or goes changes no result of another."""
@@ -49,8 +50,7 @@ def settle(run: Run) -> None:
         raise UsageError(
             f"resume: no way '{run.resume}'{nearest(run.resume, known)}; known: {', '.join(known)}"
         )
-    check_explainer(run)
-    check_backends(run.manifest.measure)
+    check_run(run)
     run.manifest.dataset(run.name).folder(run.name)
     facts, before = facts_of(run), read_json(run.configuration_path)
     changed = changes(before.get("facts", {}), facts)
@@ -74,8 +74,9 @@ def facts_of(run: Run) -> Facts:
         "explainer": explain.explainer,
         "explaining code, prompts": source_hash(*EXPLAINING),
     }
+    hashes = Hashes(run.hashes_path)  # read only: the plan writes them down
     for path in weights_used(*backend_names(measure)):
-        facts[f"weights {path.name}"] = file_hash(path)[:16]
+        facts[f"weights {path.name}"] = hashes(path)[:16]
     if dataset.frames != "video":
         facts["fps"] = dataset.fps
     for method, forgery in dataset.methods.items():

@@ -67,6 +67,11 @@ class Run:
         return self.output / "configuration.json"
 
     @property
+    def hashes_path(self) -> Path:
+        """Remembered hashes of input files (`flows.hashes`)."""
+        return self.output / "hashes.json"
+
+    @property
     def generation(self) -> int:
         """How often the dataset was started anew."""
         return int(read_json(self.configuration_path).get("generation", 0))

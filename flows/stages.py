@@ -33,7 +33,6 @@ from flows.sides import Hashed, contradicting
 from flows.units import measuring_code, unit_id
 from schemas.atomic import write_text
 from schemas.errors import FacextError, OutputError, Rejected, RejectReason
-from schemas.provenance import file_hash
 from schemas.records import Reject
 from schemas.shards import write_records
 from schemas.stopwatch import CLOCK
@@ -49,7 +48,7 @@ Seconds = dict[str, float]
 
 
 def plan(run: Run) -> list[PlannedPair]:
-    """Finds the pairs, hashes their files, leaves out contradictions, and freezes the plan.
+    """Checks that a run can be done, and plans it.
 
     Raises:
         SourceMissing: The dataset's folder is not there.
@@ -58,24 +57,49 @@ def plan(run: Run) -> list[PlannedPair]:
             cannot run here.
         OutputError: The output folder cannot be written or the disk is full.
     """
-    dataset = run.manifest.dataset(run.name)
+    run.manifest.dataset(run.name)
+    check_run(run)
+    return freeze_plan(run)
+
+
+def check_run(run: Run) -> None:
+    """Loads what the run's explainer and backends need, so that what they lack is told at once.
+
+    Raises:
+        UsageError: An unknown explainer, recipe, server or backend.
+        BackendUnavailable: As of `plan`.
+    """
     check_explainer(run)
     check_backends(run.manifest.measure)
+
+
+def freeze_plan(run: Run) -> list[PlannedPair]:
+    """Finds the pairs, hashes their files, leaves out contradictions, and freezes the plan.
+
+    For a run that was checked (`check_run`, `flows.resume.settle`): networks take seconds to load.
+
+    Raises:
+        SourceMissing: The dataset's folder is not there.
+        UsageError: An unknown dataset.
+        OutputError: The output folder cannot be written or the disk is full.
+    """
+    dataset = run.manifest.dataset(run.name)
     root, real_root = dataset.folder(run.name), dataset.real_folder(run.name)
     check_output(run.output)
     pairs, missing = find_pairs(run.name, dataset, root, real_root)
-    with Hashes(run.output / "hashes.json") as hashes:
+    measure = run.manifest.measure
+    with Hashes(run.hashes_path) as hashes:
+        weights = [hashes(path) for path in weights_used(*backend_names(measure))]
         hashed = [
             Hashed(pair, hashes(real_root / pair.real_path), hashes(root / pair.fake_path))
             for pair in pairs
         ]
     wrong = contradicting([one for one in hashed if dataset.methods[one.pair.method] != CONTROL])
-    measure = run.manifest.measure
     shared: dict[str, Any] = {
         "config": measure.digest(),
         "code": measuring_code(),
         "fict": load_tree().version,
-        "weights": [file_hash(path) for path in weights_used(*backend_names(measure))],
+        "weights": weights,
         "fps": dataset.fps if dataset.frames != "video" else None,
     }
     if run.generation:

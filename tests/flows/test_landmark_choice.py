@@ -11,7 +11,9 @@ from annotators.pipeline import Measurer, PairJob
 from fict.fan import FanLandmarks
 from fict.landmarks import MeshLandmarks
 from fict.weights import WEIGHTS
-from flows import cli, doctor
+from flows import cli, doctor, stages
+from flows.resume import settle
+from flows.run import make_run
 from schemas.manifest import Measure, load_manifest
 from sources.layouts import find_pairs
 from tests.knowing_fan import Knowing
@@ -98,3 +100,15 @@ def test_doctor_tells_what_a_backend_lacks(folder, capsys):
     assert "needs the weight file 2DFAN4" in squeezed(told)
     assert "needs the weight file 3DFAN4" not in squeezed(told)
     assert "package and weights load" in told
+
+
+def test_a_run_loads_the_networks_once_to_check_them(folder, write_manifest, monkeypatch):
+    """Beside the workers' own: whoever settled a run need not check it again for the plan."""
+    torch.save(FAN(4).state_dict(), folder / WEIGHTS["fan_2d"].file)
+    path = write_manifest(folder.parent, measure__landmarks="face_alignment_2d")
+    loaded = []
+    monkeypatch.setattr("fict.fan.fill", lambda network, name: loaded.append(name) or network)
+    run = make_run("toy", path)
+    settle(run)
+    assert stages.freeze_plan(run)
+    assert loaded == ["fan_2d"]
