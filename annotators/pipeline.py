@@ -316,6 +316,7 @@ class _TimedFinder:
     def __init__(self, finder: LandmarkBackend) -> None:
         self.detect = CLOCK.timed("faces", finder.detect)
         self.track = CLOCK.timed("faces", finder.track)
+        self.with_eyes = CLOCK.timed("faces", finder.with_eyes)
 
 
 def backends(settings: Measure) -> tuple[Callable[[float], LandmarkBackend], Parser]:

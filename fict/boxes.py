@@ -45,15 +45,16 @@ class FaceBox:
     angle: float
 
 
-def embedded_boxes(image: NDArray[np.uint8]) -> list[FaceBox]:
+def embedded_boxes(image: NDArray[np.uint8], far: bool = True) -> list[FaceBox]:
     """Boxes by BlazeFace, which needs no weight file.
 
     Args:
         image: (H, W, 3) uint8 RGB.
+        far: whether a large frame is searched for small faces, too.
     """
     return [
         _box(found[1:5], float(np.arctan2(*(found[7:9] - found[5:7])[::-1])))
-        for found in find_faces(image)
+        for found in find_faces(image, far)
     ]
 
 

@@ -70,17 +70,19 @@ class FanLandmarks:
         if self.detector is not None:
             fill(self.detector, "sfd")
 
-    def detect(self, image: NDArray[np.uint8]) -> list[Face]:
+    def detect(self, image: NDArray[np.uint8], *, far: bool = True) -> list[Face]:
         """Every face of the frame, the largest box first.
 
         Args:
             image: (H, W, 3) uint8 RGB.
+            far: whether a large frame is searched for small faces, too; SFD always does.
 
         Raises:
             ValueError: the image is not (H, W, 3) uint8.
         """
         check_image(image)
-        boxes = embedded_boxes(image) if self.detector is None else sfd_boxes(image, self.detector)
+        sfd = self.detector
+        boxes = embedded_boxes(image, far) if sfd is None else sfd_boxes(image, sfd)
         faces: list[Face] = []
         for box in boxes:
             face = self._face(image, box)
@@ -88,12 +90,13 @@ class FanLandmarks:
                 faces.append(face)
         return largest_first(faces)
 
-    def track(self, image: NDArray[np.uint8], previous: Face) -> Face | None:
+    def track(self, image: NDArray[np.uint8], previous: Face, *, eyes: bool = True) -> Face | None:
         """The face in this frame, from where it was in the previous one; no detector runs.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             previous: the face in the frame before, in the same frame coordinates.
+            eyes: whether its eyes are read; here all points are read at once.
 
         Returns:
             The face, or None when it scores below the gate or its points are those of no face.
@@ -103,6 +106,10 @@ class FanLandmarks:
         """
         check_image(image)
         return self._face(image, box_of_landmarks(previous.landmarks))
+
+    def with_eyes(self, image: NDArray[np.uint8], face: Face) -> Face:
+        """The same face: its eyes were read with the rest."""
+        return face
 
     def _face(self, image: NDArray[np.uint8], box: FaceBox) -> Face | None:
         roi = roi_of(box)

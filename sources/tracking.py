@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fict.detector import overlap
-from fict.landmarks import FACE_SCORE_GATE, Face, LandmarkBackend
+from fict.landmarks import FACE_SCORE_GATE, Face, LandmarkBackend, is_known
 from sources.pairs import FramePair
 
 Image = NDArray[np.uint8]
@@ -42,7 +42,8 @@ def faces_of_clip(
     A frame is searched as a whole where it is a key frame, comes after a cut, or where a face of
     the frame before was lost. Where a key frame shows another number of faces than were followed,
     the frames followed since the last key frame are searched, too. Who comes and goes between two
-    key frames is missed.
+    key frames is missed, and so is who comes while all others are followed and stays so small that
+    only a search in parts of the frame finds them.
 
     Args:
         images: `(H, W, 3) uint8` RGB frames in order of time, of any spacing.
@@ -50,7 +51,8 @@ def faces_of_clip(
         finder: Landmark backend.
 
     Returns:
-        For each frame its faces, those of a searched frame the largest first.
+        For each frame its faces, those of a searched frame the largest first. The eyes of followed
+        ones are not read.
     """
     found: list[list[Face]] = []
     searched = 0
@@ -58,13 +60,23 @@ def faces_of_clip(
         key = place - searched >= KEY_FRAMES or place in (0, len(images) - 1)
         followed = None if key or cuts[place] else _follow(image, found[-1], finder)
         if followed is None:
-            faces = finder.detect(image)
+            goes_on = key and place > 0 and not cuts[place]
+            faces = _search(image, found[-1] if goes_on else (), finder)
             if found and not cuts[place] and len(faces) != len(found[-1]):
                 for other in range(searched + 1, place):
                     found[other] = finder.detect(images[other])
             searched = place
         found.append(faces if followed is None else followed)
     return found
+
+
+def _search(image: Image, known: Sequence[Face], finder: LandmarkBackend) -> list[Face]:
+    """Searches a frame, for small faces only where the others are not all that are known."""
+    if known:
+        near = finder.detect(image, far=False)
+        if all(is_known(face, near) for face in known):
+            return near
+    return finder.detect(image)
 
 
 def _follow(image: Image, known: Sequence[Face], finder: LandmarkBackend) -> list[Face] | None:
@@ -79,9 +91,9 @@ def _follow(image: Image, known: Sequence[Face], finder: LandmarkBackend) -> lis
 
 
 def _next(image: Image, last: Face, finder: LandmarkBackend) -> Face | None:
-    face = finder.track(image, last)
+    face = finder.track(image, last, eyes=False)
     if face is not None and _distance(face, last) > OFF_CENTRE * _width(last):
-        face = finder.track(image, face)
+        face = finder.track(image, face, eyes=False)
     if face is None or face.score < KEPT_SCORE * last.score:
         return None
     same = overlap(face.box_xyxy, last.box_xyxy[None])[0] > SAME_FACE

@@ -136,7 +136,7 @@ def test_a_face_that_is_detected_twice_is_one(portrait, backend, monkeypatch):
     beside = found.copy()
     beside[:, 1:] += 0.05 * (found[0, 3] - found[0, 1])
     both = np.concatenate([found, beside])
-    monkeypatch.setattr(fict.landmarks, "find_faces", lambda image: both)
+    monkeypatch.setattr(fict.landmarks, "find_faces", lambda image, far: both)
     assert len(backend.detect(image)) == 1
 
 

@@ -22,17 +22,27 @@ HEADS = tuple(
 )
 
 
+FAR = 199
+"""Where the scripted backend sees a face only if it looks for small ones."""
+
+
 class Counting:
     """A backend that counts its calls and may be told where it fails."""
 
     def __init__(self, lost=()):
         self.detected, self.tracked, self.lost = [], 0, set(lost)
+        self.far = []
 
-    def detect(self, image):
-        self.detected.append(int(image[0, 0, 0]))
-        return [a_face(x) for x in faces_in(image)]
+    def detect(self, image, *, far=True):
+        frame = int(image[0, 0, 0])
+        self.far += [frame] * far
+        self.detected += [frame] * (self.detected[-1:] != [frame])
+        return [a_face(x) for x in faces_in(image) if far or x != FAR]
 
-    def track(self, image, previous):
+    def with_eyes(self, image, face):
+        return face
+
+    def track(self, image, previous, *, eyes=True):
         self.tracked += 1
         frame = int(image[0, 0, 0])
         near = [x for x in faces_in(image) if abs(x - previous.box_xyxy[0]) < 30]
@@ -84,6 +94,22 @@ def test_a_lost_face_is_searched_at_once():
 
 def test_a_newcomer_is_found_in_the_frames_before_the_key_frame_too():
     clip = [(10,)] * 4 + [(10, 200)] * 5
+    assert found_in(clip_of(clip), Counting()) == [list(map(float, one)) for one in clip]
+
+
+def test_small_faces_are_looked_for_where_they_may_be():
+    """At first, and wherever one that is known does not show without."""
+    finder = Counting()
+    there = [[10.0, float(FAR)]] * (KEY_FRAMES + 2)
+    assert found_in(clip_of([(10, FAR)] * (KEY_FRAMES + 2)), finder) == there
+    assert finder.far == [0, KEY_FRAMES, KEY_FRAMES + 1]
+    finder = Counting()
+    found_in(clip_of([(10,)] * (KEY_FRAMES + 2)), finder)
+    assert finder.far == [0]
+
+
+def test_a_small_face_is_not_taken_for_a_newcomer():
+    clip = [(FAR,)] * 4 + [(10, FAR)] * 4
     assert found_in(clip_of(clip), Counting()) == [list(map(float, one)) for one in clip]
 
 
