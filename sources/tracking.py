@@ -51,8 +51,7 @@ def faces_of_clip(
         finder: Landmark backend.
 
     Returns:
-        For each frame its faces, those of a searched frame the largest first. The eyes of followed
-        ones are not read.
+        For each frame its faces, those of a searched frame the largest first.
     """
     found: list[list[Face]] = []
     searched = 0
@@ -91,9 +90,9 @@ def _follow(image: Image, known: Sequence[Face], finder: LandmarkBackend) -> lis
 
 
 def _next(image: Image, last: Face, finder: LandmarkBackend) -> Face | None:
-    face = finder.track(image, last, eyes=False)
+    face = finder.track(image, last)
     if face is not None and _distance(face, last) > OFF_CENTRE * _width(last):
-        face = finder.track(image, face, eyes=False)
+        face = finder.track(image, face)
     if face is None or face.score < KEPT_SCORE * last.score:
         return None
     same = overlap(face.box_xyxy, last.box_xyxy[None])[0] > SAME_FACE
