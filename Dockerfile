@@ -1,5 +1,5 @@
 # The image of the Docker and Kubernetes work pools; installs what `make setup` installs.
-FROM python:3.11-slim
+FROM python:3.11-slim-bookworm
 
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 make \
