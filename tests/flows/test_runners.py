@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from flows import stages
-from flows.clusters import measure_batch
+from flows.clusters import dask_runner, measure_batch, ray_runner
 from flows.local import annotate_dataset
 from flows.measure import bury
 from flows.resume import measuring_facts, settle
@@ -47,6 +47,37 @@ def test_a_cluster_that_is_not_installed_names_the_extra(
     run = make_run("toy", write_manifest(tmp_path, run__runner=name))
     with pytest.raises(BackendUnavailable, match=rf"pip install .*-e '\.\[{name}\]'"):
         annotate_dataset(run, silent)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "variable"),
+    [("dask", dask_runner, "DASK_SCHEDULER_ADDRESS"), ("ray", ray_runner, "RAY_ADDRESS")],
+)
+def test_a_cluster_of_the_manifest_goes_before_that_of_the_environment(
+    tmp_path, write_manifest, monkeypatch, name, make, variable
+):
+    monkeypatch.setenv(variable, "tcp://10.0.0.1:1")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    run = make_run("toy", write_manifest(tmp_path, run__runner=name))
+    assert make(run).address == "tcp://10.0.0.1:1"
+    run = make_run("toy", write_manifest(tmp_path, run__address="tcp://10.0.0.2:2"))
+    assert make(run).address == "tcp://10.0.0.2:2"
+
+
+def test_a_run_sent_elsewhere_has_both_roots_absolute_and_the_same_settings(
+    tmp_path, write_manifest, monkeypatch, source
+):
+    changes = {"datasets__toy__root": "${HERE}", "datasets__toy__real_root": "./${HERE}"}
+    run = make_run("toy", write_manifest(tmp_path, **changes))
+    monkeypatch.setenv("HERE", source.name)
+    monkeypatch.chdir(source.parent)
+    sent = run.anywhere()
+    monkeypatch.chdir("/")
+    monkeypatch.delenv("HERE")
+    dataset = sent.manifest.dataset("toy")
+    assert dataset.folder("toy") == dataset.real_folder("toy") == source
+    assert sent.manifest.measure == run.manifest.measure
+    assert set(sent.manifest.datasets) == {"toy"}
 
 
 def test_a_pair_that_killed_its_worker_is_a_reject_until_a_later_run_does_better(
