@@ -122,6 +122,7 @@ class Gauge:
         self.signed = self.fake - self.real
         self._spreads: dict[tuple[Probe, int], float] = {}
         self._warps: dict[int, bool] = {}
+        self._wholes: dict[int, Mask] = {}
         side = max(3, round(0.03 * crop.real.shape[0]) | 1)
         self.unchanged = crop.valid & ~np.asarray(
             cv2.dilate(changed.astype(np.uint8), np.ones((side, side), np.uint8)), dtype=np.bool_
@@ -175,19 +176,23 @@ class Gauge:
     def _movement(self, probe: Probe, where: Mask) -> float:
         return self.motion.growth(where) if probe is SIZE else _mean(self._maps[probe], where)
 
-    def drift(self, probe: Probe, where: Mask) -> tuple[float, float]:
-        """Gives how far a region that is no movement can have moved or grown, and the error.
+    def drift(self, where: Mask) -> dict[Probe, tuple[float, float]]:
+        """Gives how far a region that is no movement can have moved and grown, and the errors.
 
         Returns:
-            Change and spread in the probe's unit; both NaN where the sides' structure differs.
+            Change and spread in the probe's unit; empty where the sides' structure differs.
         """
         found = self.motion.drift(where)
         if found is None:
-            return float("nan"), float("nan")
-        place = MOVEMENTS.index(probe)
-        value = (*found.shift, found.growth)[place]
-        unit = 1.0 if probe is SIZE else self.crop.eye_distance
-        return value / unit, max(probe.floor, found.errors[place] / unit)
+            return {}
+        values = (*found.shift, found.growth)
+        units = (self.crop.eye_distance, self.crop.eye_distance, 1.0)
+        return {
+            probe: (value / unit, max(probe.floor, error / unit))
+            for probe, value, unit, error in zip(
+                MOVEMENTS, values, units, found.errors, strict=True
+            )
+        }
 
     def null(self, probe: Probe, pixels: int) -> float:
         """Gives the spread of the change over unchanged windows of about `pixels` pixels.
@@ -215,7 +220,7 @@ class Gauge:
 
     def _spread(self, probe: Probe, side: int) -> float:
         if probe is SEAM:  # a difference of two means over bands of some 40 pixels
-            probe, side = LIGHTNESS, 5
+            return self.spread(LIGHTNESS, 5)
         values = self.windows(probe, side)
         if values.size < LEAST_WINDOWS:
             return float("inf")
@@ -223,10 +228,17 @@ class Gauge:
 
     def windows(self, probe: Probe, side: int) -> Map:
         """Gives `(N,)` the changes of all square windows of a side that are wholly unchanged."""
-        whole = cv2.erode(self.unchanged.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+        whole = self._whole(side)
         if probe is SIZE:
             return np.asarray(self.motion.growth_of_windows(side)[whole])
         return np.asarray(cv2.blur(self._maps[probe], (side, side))[whole])
+
+    def _whole(self, side: int) -> Mask:
+        """`(S, S)` middles of the windows of a side that are wholly unchanged."""
+        if side not in self._wholes:
+            window = np.ones((side, side), np.uint8)
+            self._wholes[side] = cv2.erode(self.unchanged.view(np.uint8), window).view(np.bool_)
+        return self._wholes[side]
 
     @functools.cached_property
     def _maps(self) -> dict[Probe, Map]:
@@ -325,9 +337,10 @@ def measure(
         if pixels < LEAST_PIXELS:
             continue
         moved = gauge.motion.explains(where)
+        drift = {} if moved else gauge.drift(where)
         for probe in PROBES:
             if probe in MOVEMENTS and not moved:
-                found += _unmoved(concept, probe, gauge.drift(probe, where), settings)
+                found += _unmoved(concept, probe, drift.get(probe), settings)
                 continue
             value = gauge.change(probe, where, moved)
             if not np.isnan(value):
@@ -337,10 +350,10 @@ def measure(
 
 
 def _unmoved(
-    concept: int, probe: Probe, drift: tuple[float, float], settings: EvidenceSettings
+    concept: int, probe: Probe, drift: tuple[float, float] | None, settings: EvidenceSettings
 ) -> list[Evidence]:
     """Gives the evidence that a region stayed in place; none where it cannot be told."""
-    one = None if np.isnan(drift[0]) else _judge(concept, probe, *drift, settings)
+    one = _judge(concept, probe, *drift, settings) if drift else None
     return [one] if one and not one.significant else []
 
 
