@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from skimage.restoration import denoise_tv_chambolle
 
-from annotators.noise import Difference, Map, Mask, average, calmed, expected_noise
+from annotators.noise import Difference, Map, Mask, average, calmed, expected_noise, median
 from schemas.manifest import DiffSettings
 
 MOST_AROUND = 0.05
@@ -101,7 +101,7 @@ class NoiseUnits:
         typical = average(frames)
         noise = expected_noise(typical)
         self.steady = np.maximum(typical.size / noise, calmed(typical, noise))
-        self.hidden = float(np.median(noise[typical.face])) if typical.face.any() else 0.0
+        self.hidden = float(median(noise[typical.face])) if typical.face.any() else 0.0
 
     def of(self, place: int) -> Units:
         """Gives a frame by its place in the clip."""
@@ -121,7 +121,7 @@ def decide(units: Units, settings: DiffSettings) -> Score:
     def clusters(factor: float) -> tuple[Mask, float]:
         found, chance = _clusters(units, cuts, factor)
         if noisy and found.any():
-            plateau = PLATEAU * float(np.median(units.size[found]))
+            plateau = PLATEAU * float(median(units.size[found]))
             cut = factor * max(settings.noisy_extend, plateau)
             found = found | _compact(units.size, found, cut, units.hidden)
         return found, chance

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.motion import Motion
-from annotators.noise import Map, gradient, length, to_lab
+from annotators.noise import Map, gradient, length, median, to_lab
 from schemas.calibration import Null
 from schemas.manifest import EvidenceSettings
 from schemas.records import Evidence, EvidenceKind
@@ -156,7 +156,7 @@ class Gauge:
         if probe is SEAM:
             return self._seam(where)
         if probe in (SHARPNESS, TEXTURE):
-            return float(np.median(self._maps[probe][where]))
+            return float(median(self._maps[probe][where]))
         return _mean(self._maps[probe], where)
 
     def _in_warp(self, where: Mask) -> bool:
@@ -224,7 +224,7 @@ class Gauge:
         values = self.windows(probe, side)
         if values.size < LEAST_WINDOWS:
             return float("inf")
-        return float(1.4826 * np.median(np.abs(values)))
+        return float(1.4826 * median(np.abs(values)))
 
     def windows(self, probe: Probe, side: int) -> Map:
         """Gives `(N,)` the changes of all square windows of a side that are wholly unchanged."""
@@ -245,7 +245,7 @@ class Gauge:
         distance = self.crop.eye_distance
         size = length(self.signed)
         return {
-            CHANGE: size - np.median(size[self.unchanged] if self.unchanged.any() else 0.0),
+            CHANGE: size - (median(size[self.unchanged]) if self.unchanged.any() else 0),
             LIGHTNESS: self.signed[..., 0].copy(),
             RED_GREEN: self.signed[..., 1].copy(),
             YELLOW_BLUE: self.signed[..., 2].copy(),

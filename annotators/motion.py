@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotators.noise import summed
+from annotators.noise import median, summed
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -99,7 +99,7 @@ class Motion:
         if found is not None and float(np.hypot(*found.shift)) < STILL_PX:
             return True
         ways = self.flow[where]
-        return float(np.median(np.hypot(ways[:, 0], ways[:, 1]))) < STILL_PX
+        return float(median(np.hypot(ways[:, 0], ways[:, 1]))) < STILL_PX
 
     def growth(self, where: Mask) -> float:
         """Gives the relative growth of a region: the scale that fits its movement best.

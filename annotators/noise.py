@@ -118,6 +118,16 @@ def slack(crop: CropPair, lightness: Map) -> Map:
     return np.asarray(np.hypot(edges, np.float32(rest)))
 
 
+def median(values: Map) -> np.float32:
+    """Gives the same as `np.median`, which looks for three places at once and takes ten times as
+    long."""
+    half = values.size // 2
+    parted = np.partition(values, half)
+    if values.size % 2:
+        return np.float32(parted[half])
+    return np.float32(np.mean(np.array([parted[:half].max(), parted[half]])))
+
+
 def gradient(lightness: Map) -> Map:
     """Gives the steepness of a picture, L* per pixel."""
     across = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
@@ -209,7 +219,7 @@ def calmed(frame: Difference, noise: Map) -> Map:
 def noise_level(frame: Difference) -> float:
     """Gives the median difference of the reference pixels that differ at all, CIELAB units."""
     noisy = frame.size[_noisy(frame.size, frame.reference)]
-    return float(np.median(noisy)) if noisy.size else 0.0
+    return float(median(noisy)) if noisy.size else 0.0
 
 
 def fit_noise(size: Map, activity: Map, reference: Mask) -> NoiseFloor:
@@ -227,8 +237,10 @@ def fit_noise(size: Map, activity: Map, reference: Mask) -> NoiseFloor:
     values, contrast = size[noisy], activity[noisy]
     if values.size < LEAST_REFERENCE:
         return NoiseFloor(np.array([0.0, 1.0]), np.full(2, LEAST_NOISE))
-    edges = np.quantile(contrast, np.linspace(0, 1, BINS + 1))
-    which = np.clip(np.searchsorted(edges, contrast, side="right") - 1, 0, BINS - 1)
+    edges = np.quantile(np.sort(contrast), np.linspace(0, 1, BINS + 1))
+    which = np.zeros(contrast.shape, np.uint8)
+    for edge in edges[1:-1]:
+        which += contrast >= edge
     centres, sigmas = [], []
     for number in range(BINS):
         inside = values[which == number]
@@ -244,5 +256,6 @@ def _noisy(size: Map, reference: Mask) -> Mask:
 
 
 def _sigma(sizes: Map) -> float:
-    """Reads the noise off the quantiles of differences."""
-    return max(float(np.quantile(sizes, at) / is_) for at, is_ in SIGMAS.items())
+    """Reads the noise off the quantiles of differences, which are quicker found when sorted."""
+    rising = np.sort(sizes)
+    return max(float(np.quantile(rising, at) / is_) for at, is_ in SIGMAS.items())
