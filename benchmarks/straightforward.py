@@ -3,7 +3,7 @@
     python -m benchmarks.straightforward REAL FAKE FOLDER     rows to FOLDER/rows.jsonl
 
 The same frames are looked at, the same faces found by the same mesh, and a row holds the same
-things: crops, label map, artifact mask, the masks and sizes of every FICT concept, measurements with
+things: crops, label map, artifact mask, masks and sizes of every FICT concept, measurements with
 their spread for each concept that changed, all masks as COCO RLE. Each step is the plain call of
 its library (PyAV, scikit-image, SciPy, pycocotools); what is shared by regions is computed once a
 frame, what is needed of one region is computed on the picture. Nothing is slow on purpose, nothing
@@ -93,7 +93,7 @@ def annotate_pair(
 
 def count_frames(path: Path) -> int:
     with av.open(str(path)) as container:
-        return container.streams.video[0].frames
+        return int(container.streams.video[0].frames)
 
 
 def spaced(frames: int, count: int) -> list[int]:
@@ -187,8 +187,8 @@ def region_of(concept: int, mask: Mask, maps: Maps) -> dict[str, Any]:
 
 
 def encoded(mask: Mask) -> dict[str, Any]:
-    rle = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": rle["size"], "counts": rle["counts"].decode(), "bbox": coco.toBbox(rle).tolist()}
+    rle: dict[str, Any] = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return rle | {"counts": rle["counts"].decode(), "bbox": coco.toBbox(rle).tolist()}
 
 
 class Maps:
@@ -211,19 +211,20 @@ class Maps:
             "texture": self._ratio(lambda light: light - ndimage.gaussian_filter(light, 1.5)),
             "right": self.flow[..., 0],
             "down": self.flow[..., 1],
-            "larger": np.gradient(self.flow[..., 0], axis=1) + np.gradient(self.flow[..., 1], axis=0),
+            "larger": sum(np.gradient(self.flow[..., k], axis=1 - k) for k in (0, 1)),
         }
 
     @functools.cached_property
     def flow(self) -> Floats:
         before, after = (np.uint8(side[..., 0] * 2.55) for side in (self.real, self.fake))
-        return cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 15, 3, 5, 1.2, 0)
+        flow = cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 15, 3, 5, 1.2, 0)
+        return np.asarray(flow)
 
     def _ratio(self, detail: Any) -> Floats:
         before, after = (
             ndimage.uniform_filter(detail(side[..., 0]) ** 2, 9) for side in (self.real, self.fake)
         )
-        return 0.5 * np.log((after + 0.02) / (before + 0.02))
+        return np.asarray(0.5 * np.log((after + 0.02) / (before + 0.02)))
 
     @functools.cached_property
     def spreads(self) -> dict[str, float]:
@@ -250,4 +251,5 @@ class Maps:
 
 
 if __name__ == "__main__":
-    annotate_pair(*(Path(argument) for argument in sys.argv[1:4]))
+    real_path, fake_path, out = (Path(argument) for argument in sys.argv[1:])
+    annotate_pair(real_path, fake_path, out)

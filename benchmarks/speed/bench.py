@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 
+from benchmarks.speed.child import ask
 from benchmarks.speed.goals import GOALS
 from benchmarks.speed.material import (
     METHODS,
@@ -99,9 +100,11 @@ def _measure(folder: Path, size: Size, progress: Progress) -> dict[str, Any]:
 
     sampled = Scene("sampled", long, size.measure, names)
     every = Scene("dense", short, size.measure | {"frames": size.dense, "context": 1}, names)
-    scaled = Scene("scaled", multiplied(long, folder / "many", size.scaled), size.measure, names)
+    scaled = Scene(
+        "scaled", multiplied(long, folder / "many", size.scaled, names), size.measure, names
+    )
     growing = [
-        Scene(f"tiny{n}", multiplied(tiny, folder / f"tiny{n}", n), TINY_MEASURE, names)
+        Scene(f"tiny{n}", multiplied(tiny, folder / f"tiny{n}", n, names), TINY_MEASURE, names)
         for n in (*size.units, size.prefect_units)
     ]
     parts: dict[str, Any] = {}
@@ -112,7 +115,9 @@ def _measure(folder: Path, size: Size, progress: Progress) -> dict[str, Any]:
     parts["resume"] = measure_resume(finished, size.units[-1], size.runs)
     a_unit = _frames(parts["sampled"]) / parts["scaling"]["frames_per_second"]["2"]
     parts["prefect"] = measure_prefect(growing[-1], folder, size.runs, a_unit)
-    parts["shards"] = measure_shards(sampled, folder, size.rounds)
+    whole = sampled.run(folder / "whole", 2)
+    ask("plain", whole)
+    parts["shards"] = measure_shards(whole, folder / "shard.parquet", size.rounds)
     figures = {
         key: next(part[key] for part in parts.values() if key in part)
         for key in (*GOALS, "frames_per_second")

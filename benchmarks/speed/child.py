@@ -4,7 +4,7 @@
     python -m benchmarks.speed.child measure FOLDER WORKERS           its measure stage alone
     python -m benchmarks.speed.child prefect FOLDER WORKERS ROUNDS    without and with Prefect
 
-FOLDER holds the manifest of a `benchmarks.speed.material.Scene`. The last line of the output is JSON.
+FOLDER holds the manifest of a `benchmarks.speed.material.Scene`. The last line printed is JSON.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def ask(
     place = Path(run.manifest.output)
     command = [sys.executable, "-m", "benchmarks.speed.child", how, str(place), str(run.workers)]
     begun = time.perf_counter()
-    with (place / "told").open("w+") as told, (place / "log").open("w+") as log:
+    with (place / "told").open("w") as told, (place / "log").open("w") as log:
         child = subprocess.Popen([*command, *map(str, more)], stdout=told, stderr=log)
         while child.poll() is None:
             progress(sum(1 for _ in run.measured.folder.glob("*.json")))
             with_patience(child)
         wall = time.perf_counter() - begun
-        lines, errors = (file.seek(0) or file.read().splitlines() for file in (told, log))
+    lines, errors = ((place / name).read_text().splitlines() for name in ("told", "log"))
     if child.returncode:
         why = "\n".join(errors[-ERRORS:])
         raise RuntimeError(f"{' '.join(command)} ended with status {child.returncode}: {why}")

@@ -1,4 +1,4 @@
-"""What the bench of speed works on: forged pairs as FaceForensics++ has them, and many tiny ones."""
+"""What the bench of speed works on: pairs as FaceForensics++ has them, and many tiny ones."""
 
 from __future__ import annotations
 
@@ -84,12 +84,13 @@ def forged(
     return folder
 
 
-def multiplied(source: Path, folder: Path, pairs: int) -> Path:
-    """Makes a dataset of many pairs: the files of a few, linked under other names.
-
-    The target's number tells the copy, so that each pair has a real side of its own.
-    """
-    fakes = sorted(source.glob("manipulated_sequences/*/*/videos/*.mp4"))
+def multiplied(source: Path, folder: Path, pairs: int, methods: Sequence[str]) -> Path:
+    """Makes a dataset of many pairs: those of a few methods, linked under other names."""
+    fakes = [
+        path
+        for method in methods
+        for path in sorted(source.glob(f"manipulated_sequences/{method}/{LEVEL}/videos/*.mp4"))
+    ]
     for number in range(pairs):
         fake = fakes[number % len(fakes)]
         target, donor = fake.stem.split("_")

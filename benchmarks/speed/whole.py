@@ -1,4 +1,4 @@
-"""Whole runs: how they scale over processes, what they hold in memory, what a finished one costs."""
+"""Whole runs: how they scale over processes, what memory they hold, what a finished one costs."""
 
 from __future__ import annotations
 
@@ -117,13 +117,16 @@ def measure_prefect(
     }
 
 
-def measure_shards(scene: Scene, folder: Path, rounds: int) -> dict[str, Any]:
-    """Writes and reads a full shard of rows with their pictures; the middle round counts."""
-    run = scene.run(folder / "shards", 2)
-    ask("plain", run)
+def measure_shards(run: Run, path: Path, rounds: int) -> dict[str, Any]:
+    """Writes and reads a full shard of a finished run's rows with their pictures.
+
+    Args:
+        run: The run; its rows are repeated.
+        path: The shard.
+        rounds: How often; the middle one counts.
+    """
     rows = read_records(sorted(run.shards.glob("*.parquet")), AnnotatedFrame)
     many = [rows[n % len(rows)].model_copy(update={"id": f"{n:06d}"}) for n in range(ROWS)]
-    path = folder / "shard.parquet"
     writing = _middle(lambda: write_records(path, many, AnnotatedFrame), rounds)
     reading = _middle(lambda: read_records(path, AnnotatedFrame), rounds)
     size = path.stat().st_size / 1e6

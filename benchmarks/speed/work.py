@@ -1,8 +1,8 @@
 """The measure stage against its floor and against the straightforward script, pair by pair.
 
-Each works on the same frames of the same pairs, in this process, one thread. They take turns pair by
-pair, so that whatever else the machine does hits all alike; each pair counts with its quickest of
-some rounds, and a first pair that is not counted loads models and pages.
+Each works on the same frames of the same pairs, in this process, one thread. They take turns pair
+by pair, so that whatever else the machine does hits all alike; each pair counts with its quickest
+of some rounds, and a first pair that is not counted loads models and pages.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ class Contest:
         out = self.folder / "straightforward"
         shutil.rmtree(out, ignore_errors=True)
         settings = self.settings
-        return annotate_pair(
-            real, fake, out, settings.frames, settings.context, settings.crop_size
-        )
+        return annotate_pair(real, fake, out, settings.frames, settings.context, settings.crop_size)
 
 
 def contest(
@@ -114,7 +112,8 @@ def contest(
                 best[name][pair.key] = min(took, best[name].get(pair.key, took))
                 frames[name] += count if turn == 0 else 0
             progress(scene.name, turn * len(pairs) + done, rounds * len(pairs))
-    return _figures(best, frames, CLOCK.take(), rounds)
+    shared = {"rounds": rounds, "context": parts.settings.context}
+    return shared | _figures(best, frames, CLOCK.take())
 
 
 def _timed(work: Callable[[Pair], int], pair: Pair) -> tuple[float, int]:
@@ -123,9 +122,7 @@ def _timed(work: Callable[[Pair], int], pair: Pair) -> tuple[float, int]:
     return time.perf_counter() - begun, count
 
 
-def _figures(
-    best: dict[str, Seconds], frames: dict[str, int], steps: Seconds, rounds: int
-) -> dict[str, Any]:
+def _figures(best: dict[str, Seconds], frames: dict[str, int], steps: Seconds) -> dict[str, Any]:
     """Gives ratios of sums over the pairs, and milliseconds of an annotated frame.
 
     Raises:
@@ -141,7 +138,6 @@ def _figures(
     return {
         "pairs": len(best["stage"]),
         "frames": count,
-        "rounds": rounds,
         "floor_ratio": seconds["stage"] / seconds["floor"],
         "speedup_straightforward": seconds["straightforward"] / seconds["stage"],
         "speedup_beyond_floor": beyond["straightforward"] / beyond["stage"],
