@@ -127,7 +127,7 @@ class Gauge:
         self.unchanged = crop.valid & ~np.asarray(
             cv2.dilate(changed.astype(np.uint8), np.ones((side, side), np.uint8)), dtype=np.bool_
         )
-        still = np.abs(self.signed[self.unchanged])
+        still = np.abs(self.signed.reshape(-1, 3).take(np.flatnonzero(self.unchanged), axis=0))
         noise = float(still.sum(dtype=np.float64) / max(len(still), 1))
         self.motion = Motion(self.real, self.fake, noise)
 
