@@ -79,14 +79,14 @@ def run(size: Size, progress: Progress) -> dict[str, Any]:
         The figures that have goals, by name, and below the name of each part what belongs to it.
     """
     cv2.setNumThreads(1)
-    begun = time.monotonic()
+    begun, load = time.monotonic(), os.getloadavg()[1]
     with tempfile.TemporaryDirectory(prefix="facext-speed-") as folder:
         found = _measure(Path(folder), size, progress)
     found["met"] = {key: goal.is_met(found) for key, goal in GOALS.items()}
     return found | {
         "seconds": round(time.monotonic() - begun, 1),
         "cores": len(os.sched_getaffinity(0)),
-        "load_before": os.getloadavg()[2],
+        "load_before": load,
         "python": platform.python_version(),
         "code": source_hash(*CODE),
     }
