@@ -7,6 +7,8 @@ from typing import Any
 
 Found = dict[str, Any]
 WIDTH = 52
+QUIET = 0.5
+"""Load of a machine that does nothing else."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Goal:
     """A goal of one figure.
 
     Attributes:
-        name: What is measured.
+        name: What is measured; braces stand for how many it was measured on.
         bound: The goal.
         form: How both are printed.
         at_most: The figure should be below the bound, not above.
@@ -41,9 +43,9 @@ GOALS = {
     "speedup_straightforward": Goal("straightforward script over measure stage, time", 10, ".1f",
                                     at_most=False),
     "scaling_2": Goal("two processes over one, frames a second", 1.8, at_most=False),
-    "memory_ratio": Goal("peak memory, most frames over fewest", 1.2),
-    "resume_seconds": Goal("finished dataset, seconds until that is found out", 5, ".1f"),
-    "prefect_overhead": Goal("what Prefect adds to a run", 0.02, ".2%"),
+    "memory_ratio": Goal("peak memory, {most:,} frames over {fewest:,}", 1.2),
+    "resume_seconds": Goal("rerun of {units:,} finished pairs, seconds", 5, ".1f"),
+    "prefect_overhead": Goal("what Prefect adds to {prefect_units:,} pairs", 0.02, ".2%"),
 }  # fmt: skip
 """By the figure's key, in the order of the table."""
 
@@ -51,15 +53,30 @@ GOALS = {
 def rows(found: Found) -> list[tuple[str, str, str, str]]:
     """Gives figure, goal, what was found, and whether that is enough."""
     verdicts = {True: "met", False: "not met"}
+    weighed = [int(frames) for frames in found["memory"]["peak_mb"]]
+    counts = {
+        "most": weighed[-1], "fewest": weighed[0], "units": found["resume"]["units"],
+        "prefect_units": found["prefect"]["units"],
+    }  # fmt: skip
     return [
-        (goal.name, goal.told, f"{found[key]:{goal.form}}", verdicts[goal.is_met(found)])
+        (
+            goal.name.format(**counts),
+            goal.told,
+            f"{found[key]:{goal.form}}",
+            verdicts[goal.is_met(found)],
+        )
         for key, goal in GOALS.items()
     ]
 
 
 def limits(found: Found) -> list[str]:
-    """Tells of missed goals how near they can be come to at all."""
+    """Tells what to think of the figures: how near missed goals can be come to at all."""
     sampled, scaling, told = found["sampled"], found["scaling"], []
+    if found["load_before"] > QUIET:
+        told.append(
+            f"The machine was not quiet: its load was {found['load_before']:.1f} before the run. "
+            "Times are longer than they need be, and ratios of whole runs are not to be relied on."
+        )
     ms = sampled["ms_per_frame"]
     most = ms["straightforward"] / ms["floor"]
     if not GOALS["speedup_straightforward"].is_met(found) and most < 10:
