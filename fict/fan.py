@@ -90,13 +90,12 @@ class FanLandmarks:
                 faces.append(face)
         return largest_first(faces)
 
-    def track(self, image: NDArray[np.uint8], previous: Face, *, eyes: bool = True) -> Face | None:
+    def track(self, image: NDArray[np.uint8], previous: Face) -> Face | None:
         """The face in this frame, from where it was in the previous one; no detector runs.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             previous: the face in the frame before, in the same frame coordinates.
-            eyes: whether its eyes are read; here all points are read at once.
 
         Returns:
             The face, or None when it scores below the gate or its points are those of no face.
@@ -106,10 +105,6 @@ class FanLandmarks:
         """
         check_image(image)
         return self._face(image, box_of_landmarks(previous.landmarks))
-
-    def with_eyes(self, image: NDArray[np.uint8], face: Face) -> Face:
-        """The same face: its eyes were read with the rest."""
-        return face
 
     def _face(self, image: NDArray[np.uint8], box: FaceBox) -> Face | None:
         roi = roi_of(box)

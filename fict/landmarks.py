@@ -6,7 +6,7 @@ Source: Google MediaPipe BlazeFace, Face Mesh and Iris (Apache-2.0 models); the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -36,7 +36,6 @@ EYE_GROWTH = 2.3
 """Side of the iris model's input over the distance between the two corners of the eye."""
 RIGHT_EYE_CORNERS = (33, 133)
 LEFT_EYE_CORNERS = (263, 362)
-RIGHT_IRIS, LEFT_IRIS = 468, 473
 # The iris model's 71 points as face-mesh vertices: the rim of the opening, then ring after ring
 # around it, out to the eyebrow and the cheekbone.
 RIGHT_EYE_RINGS = (
@@ -65,13 +64,11 @@ class Face:
             nearer, relative to the face's middle): 468 mesh points, then 5 points of the subject's
             right iris (468..472) and 5 of the left (473..477); the first of each five is the
             centre. The z of an iris is the mean z of that eye's corners.
-        eyes: whether the eyes were read; else all points of an iris lie between that eye's corners.
     """
 
     box_xyxy: NDArray[np.float32]
     score: float
     landmarks: NDArray[np.float32]
-    eyes: bool = True
 
 
 class LandmarkBackend(Protocol):
@@ -84,15 +81,8 @@ class LandmarkBackend(Protocol):
         """
         ...
 
-    def track(self, image: NDArray[np.uint8], previous: Face, *, eyes: bool = True) -> Face | None:
-        """The same face in the next frame, searched where it was; None when it is not there.
-
-        Without `eyes` these may be left unread, which takes less time.
-        """
-        ...
-
-    def with_eyes(self, image: NDArray[np.uint8], face: Face) -> Face:
-        """The same face of the same frame with its eyes read."""
+    def track(self, image: NDArray[np.uint8], previous: Face) -> Face | None:
+        """The same face in the next frame, searched where it was; None when it is not there."""
         ...
 
 
@@ -126,13 +116,12 @@ class MeshLandmarks:
             faces.append(face)
         return largest_first(faces)
 
-    def track(self, image: NDArray[np.uint8], previous: Face, *, eyes: bool = True) -> Face | None:
+    def track(self, image: NDArray[np.uint8], previous: Face) -> Face | None:
         """The face in this frame, from where it was in the previous one; no detector runs.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             previous: the face in the frame before, in the same frame coordinates.
-            eyes: whether its eyes are read, which takes two thirds of the time.
 
         Returns:
             The face, or None when the mesh's score is below the gate.
@@ -141,34 +130,26 @@ class MeshLandmarks:
             ValueError: the image is not (H, W, 3) uint8.
         """
         check_image(image)
-        face = self._mesh(image, _roi_of_landmarks(previous.landmarks))
-        return self.with_eyes(image, face) if eyes and face else face
-
-    def with_eyes(self, image: NDArray[np.uint8], face: Face) -> Face:
-        """The same face of the same frame with its eyes read."""
-        if face.eyes:
-            return face
-        landmarks = face.landmarks.copy()
-        _refine_eye(image, landmarks, RIGHT_EYE_CORNERS, RIGHT_EYE_RINGS, RIGHT_IRIS, flip=False)
-        _refine_eye(image, landmarks, LEFT_EYE_CORNERS, LEFT_EYE_RINGS, LEFT_IRIS, flip=True)
-        return replace(face, landmarks=landmarks, eyes=True)
+        return self._mesh(image, _roi_of_landmarks(previous.landmarks))
 
     def _face(self, image: NDArray[np.uint8], roi: Roi) -> Face | None:
         """Two passes: the second looks where the first found the mesh, as tracking does."""
-        first = self._mesh(image, roi)
-        return None if first is None else self.track(image, first)
+        first = self._mesh(image, roi, with_eyes=False)
+        return None if first is None else self._mesh(image, _roi_of_landmarks(first.landmarks))
 
-    def _mesh(self, image: NDArray[np.uint8], roi: Roi) -> Face | None:
+    def _mesh(self, image: NDArray[np.uint8], roi: Roi, with_eyes: bool = True) -> Face | None:
         model = load_model(MESH_MODEL)
         mesh, logit = model(roi.cut(image, model.side))
         score = float(logit.reshape(-1)[0])
         if not score >= self.gate:
             return None
         points = roi.to_image(mesh.reshape(468, 3), model.side)
-        middles = [points[list(eye)].mean(0) for eye in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
-        landmarks = np.concatenate([points, np.repeat(middles, 5, axis=0)])
+        landmarks = np.concatenate([points, np.zeros((10, 3), np.float32)])
+        if with_eyes:
+            _refine_eye(image, landmarks, RIGHT_EYE_CORNERS, RIGHT_EYE_RINGS, 468, flip=False)
+            _refine_eye(image, landmarks, LEFT_EYE_CORNERS, LEFT_EYE_RINGS, 473, flip=True)
         box = np.concatenate([points[:, :2].min(0), points[:, :2].max(0)])
-        return Face(box.astype(np.float32), score, landmarks, eyes=False)
+        return Face(box.astype(np.float32), score, landmarks)
 
 
 def _roi_of_detection(found: NDArray[np.float32]) -> Roi:

@@ -117,9 +117,8 @@ def crop_clip(
     if settings.steady:
         clip = Clip(images, [frame.timestamp_s for frame in frames], cuts)
         chosen = steady(chosen, clip, finder)
-    for frame, found, followed in zip(frames, faces, chosen, strict=True):
+    for frame, found, face in zip(frames, faces, chosen, strict=True):
         try:
-            face = followed and finder.with_eyes(frame.real, followed)
             crops.append(_crop(frame, face, len(found), settings))
         except Rejected as rejection:
             rejected[frame.index] = rejection

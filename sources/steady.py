@@ -112,7 +112,7 @@ def _read(image: Image, face: Face, where: NDArray[np.float32], finder: Landmark
     """Reads the face again in a calm place; keeps it where that does not find it."""
     again = finder.track(image, _with(face, where))
     if again is None or _jumps(face, again):
-        return finder.with_eyes(image, face)
+        return face
     return again
 
 

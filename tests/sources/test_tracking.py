@@ -39,10 +39,7 @@ class Counting:
         self.detected += [frame] * (self.detected[-1:] != [frame])
         return [a_face(x) for x in faces_in(image) if far or x != FAR]
 
-    def with_eyes(self, image, face):
-        return face
-
-    def track(self, image, previous, *, eyes=True):
+    def track(self, image, previous):
         self.tracked += 1
         frame = int(image[0, 0, 0])
         near = [x for x in faces_in(image) if abs(x - previous.box_xyxy[0]) < 30]
