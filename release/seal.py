@@ -1,0 +1,26 @@
+"""Checksums of a release, as `sha256sum --check SHA256SUMS` reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.provenance import file_hash
+
+SUMS = "SHA256SUMS"
+
+
+def write_checksums(folder: Path) -> None:
+    """Writes the sha256 of every file of a folder, in the order of their paths."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    lines = [f"{file_hash(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def broken_files(folder: Path) -> list[str]:
+    """Gives the files whose checksum is another one, or that are missing; all, without a list."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return [SUMS]
+    told = dict(reversed(line.split("  ", 1)) for line in lines)
+    return [name for name, digest in told.items() if file_hash(folder / name) != digest]
