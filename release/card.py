@@ -18,9 +18,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 SIZES = (("n<1K", 1_000), ("1K<n<10K", 10_000), ("10K<n<100K", 100_000), ("100K<n<1M", 1_000_000))
 TRUTH = (
     "mask_iou.calibrated.", "false_mask_rate.c", "region_f1.4.", "region_f1.112.",
-    "claim_precision.c", "claim_recall.c", "false_claims_caught", "true_claims_refused",
+    "claim_precision.c", "claim_recall.c",
 )  # fmt: skip
 """Beginnings of the figures of the truth bench that a card tells, besides those with a bound."""
+SINGLE = ("false_claims_caught", "true_claims_refused")
+"""Figures of it that have no level."""
 MOST_REGIONS = 40
 """Regions that a card lists; the others are in the files."""
 
@@ -99,7 +101,7 @@ def _text(figures_of_text: Mapping[str, Mapping[str, float]]) -> list[dict[str, 
 def _truth(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Gives the truth bench's figures that matter, with their bounds."""
     bounds = facts["bounds"]["truth"]
-    told = [name for name in facts["truth"] if name.startswith(TRUTH) or name in bounds]
+    told = [name for name in facts["truth"] if name.startswith(TRUTH) or name in (*SINGLE, *bounds)]
     return [
         {"figure": name, "value": facts["truth"][name], "bound": _bound(bounds.get(name, {}))}
         for name in told

@@ -111,12 +111,12 @@ def make_release(source: Source, order: Order, progress: Progress) -> Outcome:
         )
     check_shards(source)
     held = _held(source)
-    with _new_folder(order.folder) as folder:
+    with new_folder(order.folder) as folder:
         results, rows = _gate(source, order, held, folder, progress)
         passed = not any(result.failed for result in results)
         if passed:
             finish(folder, order.formats)
-            _publish(folder, order.folder)
+            publish(folder, order.folder)
     return Outcome(results, rows, held.counts, held.unmatched, passed)
 
 
@@ -130,7 +130,7 @@ def _held(source: Source) -> Held:
 
 
 @contextlib.contextmanager
-def _new_folder(place: Path) -> Iterator[Path]:
+def new_folder(place: Path) -> Iterator[Path]:
     """Gives a temporary folder beside a place; it is gone afterwards, however that ends."""
     folder = place.with_name(f".{place.name}.tmp")
     try:
@@ -219,7 +219,7 @@ def finish(folder: Path, formats: Sequence[str]) -> None:
     write_checksums(folder)
 
 
-def _publish(folder: Path, place: Path) -> None:
+def publish(folder: Path, place: Path) -> None:
     """Moves a finished folder to its place."""
     try:
         folder.rename(place)

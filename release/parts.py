@@ -7,23 +7,20 @@ side by side and the result does not depend on who did them.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from release.gate import Failure, Result
+from release.processes import spread
 from release.rows import PICTURES, ROW_CHECK_NAMES, ROW_CHECKS, Size, pixel_hash
 from schemas.arrow import arrow_schema
 from schemas.errors import OutputError
@@ -87,26 +84,10 @@ def write_parts(jobs: Sequence[Job], workers: int, progress: Progress) -> Checke
         OutputError: A shard is damaged inside, or the folder cannot be written.
     """
     checked = Checked()
-    for done, found in enumerate(_results(jobs, workers), start=1):
+    for done, found in enumerate(spread(write_part, jobs, workers), start=1):
         checked.join(found)
         progress("release", done, len(jobs))
     return checked
-
-
-def _results(jobs: Sequence[Job], workers: int) -> Iterator[Checked]:
-    if workers <= 1 or len(jobs) == 1:
-        yield from map(write_part, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    processes = min(workers, len(jobs))
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
-        yield from pool.map(write_part, jobs)
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    cv2.setNumThreads(1)
-    pa.set_cpu_count(1)
 
 
 def write_part(job: Job) -> Checked:

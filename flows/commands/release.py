@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.commands import DONE, DONE_WITH_REJECTS, FAILED, manifest_option, progress_bar
-from flows.commands import workers_option
+from flows.commands import (
+    DONE,
+    DONE_WITH_REJECTS,
+    FAILED,
+    manifest_option,
+    progress_bar,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from release.make import Outcome
@@ -88,18 +94,24 @@ def _lines(outcome: Outcome) -> list[str]:
     "--out", type=click.Path(file_okay=False, path_type=Path),
     help="Folder to make; default: FOLDER-pixels.",
 )  # fmt: skip
-def rehydrate(folder: Path, root: Path, real_root: Path | None, out: Path | None) -> int:
+@workers_option
+def rehydrate(
+    folder: Path, root: Path, real_root: Path | None, out: Path | None, workers: int
+) -> int:
     """Rebuild the crops of a release FOLDER from your own copy of the source, and check each against
     its hash.
 
     A folder beside it gets all rows. Those whose videos are missing or others stay without pixels
     and are listed in missing.csv; the exit code is 3 then.
     """  # noqa: D205 - click joins the lines
+    import os
+
     from release.rehydrate import rehydrate as rebuild
 
     place = out or folder.with_name(f"{folder.name}-pixels")
+    processes = workers or len(os.sched_getaffinity(0))
     with progress_bar() as progress:
-        rebuilt = rebuild(folder, place, root, real_root or root, progress)
+        rebuilt = rebuild(folder, place, root, real_root or root, progress, processes)
     click.echo(f"{rebuilt.rows} rows with pixels in {place}")
     for reason, count in rebuilt.missing.items():
         click.echo(f"{count} rows without: {reason}")
