@@ -132,4 +132,4 @@ def pixel_hash(encoded: bytes | None, size: Size) -> str:
     image = decode(encoded or b"")
     if image is None or image.shape[:2] != size:
         return ""
-    return hashlib.sha256(image).hexdigest()
+    return hashlib.sha256(image.tobytes()).hexdigest()

@@ -22,5 +22,5 @@ def broken_files(folder: Path) -> list[str]:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except OSError:
         return [SUMS]
-    told = dict(reversed(line.split("  ", 1)) for line in lines)
-    return [name for name, digest in told.items() if file_hash(folder / name) != digest]
+    told = (line.partition("  ") for line in lines)
+    return [name for digest, _, name in told if file_hash(folder / name) != digest]

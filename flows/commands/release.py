@@ -41,12 +41,14 @@ def release(
     dataset: str, version: str, out: Path | None, with_pixels: bool, formats: tuple[str, ...],
     truth: Path, manifest: Path, workers: int,
 ) -> int:  # fmt: skip
-    """Check an annotated DATASET and make a release of it: a folder with Parquet files by split, a card
-    for Hugging Face, Croissant metadata, checksums, and the wanted exports.
+    """Check an annotated DATASET and make a release of it.
+
+    A release is a folder with Parquet files by split, a card for Hugging Face, Croissant metadata,
+    checksums, and the wanted exports.
 
     One failing check stops the release and names the rows. Without --with-pixels the crops are left
     out, with all that `facext rehydrate` needs to rebuild them from a copy of the source.
-    """  # noqa: D205 - click joins the lines
+    """
     from flows.release import release_dataset
     from flows.run import make_run
     from release.formats import FORMATS
@@ -98,12 +100,11 @@ def _lines(outcome: Outcome) -> list[str]:
 def rehydrate(
     folder: Path, root: Path, real_root: Path | None, out: Path | None, workers: int
 ) -> int:
-    """Rebuild the crops of a release FOLDER from your own copy of the source, and check each against
-    its hash.
+    """Rebuild the crops of a release FOLDER from your own copy of the source.
 
-    A folder beside it gets all rows. Those whose videos are missing or others stay without pixels
+    Each crop is checked against its hash. A folder beside it gets all rows. Those whose videos are missing or others stay without pixels
     and are listed in missing.csv; the exit code is 3 then.
-    """  # noqa: D205 - click joins the lines
+    """
     import os
 
     from release.rehydrate import rehydrate as rebuild

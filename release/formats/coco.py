@@ -60,7 +60,8 @@ def _image(row: ReleasedFrame, side: Side, number: int) -> Json:
 def _annotations(released: Released, split: str) -> Iterator[Json]:
     whole, number = artifact_id(released), 0
     for place, row in enumerate(released.rows(split)):
-        parts = [(whole, row.artifact), *((one.category_id, one) for one in row.regions)]
+        parts: list[tuple[int, ArtifactMask | Region]] = [(whole, row.artifact)]
+        parts += [(one.category_id, one) for one in row.regions]
         for category, part in parts:
             number += 1
             yield _annotation(part, number, 2 * place + 2, category)
