@@ -42,7 +42,6 @@ def deployments(manifest: Path) -> list[RunnerDeployment]:
                 parameters={"dataset": name, "manifest": str(manifest)},
                 tags=["facext"],
                 entrypoint_type=EntrypointType.MODULE_PATH,
-                enforce_parameter_schema=False,  # else a version would have to be given here
             )
             assert isinstance(deployment, RunnerDeployment)  # noqa: S101 - it is a coroutine only in async
             made.append(deployment)

@@ -102,8 +102,8 @@ def rehydrate(
 ) -> int:
     """Rebuild the crops of a release FOLDER from your own copy of the source.
 
-    Each crop is checked against its hash. A folder beside it gets all rows. Those whose videos are missing or others stay without pixels
-    and are listed in missing.csv; the exit code is 3 then.
+    Each crop is checked against its hash. A folder beside it gets all rows. Those whose videos are
+    missing or others stay without pixels and are listed in missing.csv; the exit code is 3 then.
     """
     import os
 
