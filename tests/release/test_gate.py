@@ -7,7 +7,7 @@ import pytest
 from release.gate import CHECKS, Scene, check_text
 from release.source import open_tables
 from schemas.datasets import Licence
-from schemas.records import Pair, Reject
+from schemas.records import AnnotatedFrame, Pair, Reject
 from schemas.releasing import Bound
 from schemas.shards import read_records, write_records
 
@@ -28,8 +28,6 @@ def test_a_sound_dataset_passes(ready, check):
 
 def test_shards_of_two_origins(ready, like, rows, tmp_path):
     one = like(rows[:2])
-    from schemas.records import AnnotatedFrame
-
     other = tmp_path / "shards" / "b.parquet"
     write_records(other, rows[2:], AnnotatedFrame, {"dataset": "other"})
     found = failures(replace(one, shards=[*one.shards, other]), "one origin")
@@ -40,11 +38,9 @@ def test_shards_of_two_origins(ready, like, rows, tmp_path):
 def test_ids_that_are_there_twice_or_rejected_too(like, rows, ready, tmp_path):
     rejects = read_records(ready.rejects, Reject)
     path = tmp_path / "rejects.parquet"
-    taken = Reject(**{**dict(rows[1]), "frame_index": 1, "stage": "measure", "reason": "no_face",
-                      "detail": "x"} if False else {
-        "id": rows[1].id, "dataset": "toy", "method": rows[1].method, "compression": "c23",
-        "pair": rows[1].pair, "frame_index": 1, "stage": "measure", "reason": "no_face",
-        "detail": "x"})  # fmt: skip
+    taken = Reject(id=rows[1].id, dataset="toy", method=rows[1].method, compression="c23",
+                   pair=rows[1].pair, frame_index=1, stage="measure", reason="no_face",
+                   detail="x")  # fmt: skip
     write_records(path, [*rejects, taken], Reject)
     source = like([*rows, rows[0]], rejects=path)
     assert subjects(source, "unique ids") == [rows[0].id, rows[1].id]
@@ -52,7 +48,8 @@ def test_ids_that_are_there_twice_or_rejected_too(like, rows, ready, tmp_path):
 
 def test_rows_that_are_lost_or_were_never_planned(like, rows, ready):
     found = failures(like(rows[1:]), "counts")
-    assert [one.reason for one in found] and "were counted at compaction" in found[0].reason
+    assert [one.subject for one in found] == [f"{rows[0].method}/{rows[0].compression}"]
+    assert "were counted at compaction" in found[0].reason
     pairs = [pair for pair in ready.pairs if not rows[0].id.startswith(f"{pair.key}/")]
     assert subjects(replace(ready, pairs=pairs), "counts") == [rows[0].id.rpartition("/")[0]]
     fewer = {**ready.counted, "rejects": {}}

@@ -95,7 +95,7 @@ def test_a_shard_that_is_damaged_inside_is_named_and_nothing_is_left(tmp_path, m
 def test_a_shard_of_another_format_is_named(tmp_path, make, like, rows, monkeypatch):
     monkeypatch.setattr(schemas.shards, "FORMAT_VERSION", "1.2.0")
     source = like(rows)
-    with pytest.raises(OutputError, match="has format 1.2.0, this code releases"):
+    with pytest.raises(OutputError, match=r"has format 1\.2\.0, this code releases"):
         make(tmp_path / "out", source)
 
 

@@ -53,8 +53,8 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_found_by_its_check(row, damage):
     check, do = DAMAGES[damage]
-    row = {**row, **{key: [dict(one) for one in row[key]] for key in
-                     ("regions", "claims", "questions", "explanation_masks", "dropped")}}  # fmt: skip
+    for key in ("regions", "claims", "questions", "explanation_masks", "dropped"):
+        row[key] = [dict(one) for one in row[key]]
     do(row)
     found = complaints(row)
     assert found.pop(check)
