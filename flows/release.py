@@ -58,6 +58,7 @@ def release_dataset(
 
 def source_of(run: Run, truth: Path = TRUTH) -> Source:
     """Gathers what a release of a dataset is made from."""
+    bench = read_json(truth)
     return Source(
         name=run.name,
         dataset=run.manifest.dataset(run.name),
@@ -68,7 +69,8 @@ def source_of(run: Run, truth: Path = TRUTH) -> Source:
         counted=read_json(run.output / "annotations.json"),
         costs=run.costs_path,
         decisions=_decisions(run),
-        truth=dict(flat(read_json(truth))),
+        truth=flat(bench),
+        bench={key: str(bench.get(key, "unknown")) for key in ("code", "settings")},
         measure_text=measure_text,
     )
 

@@ -46,6 +46,10 @@ def page(released: Released) -> str:
         rows=sum(one["rows"] for one in tables["splits"]),
         splits=[one["split"] for one in tables["splits"]],
         text=_text(facts["text"]),
+        other_settings=any(
+            not one["config_hash"].startswith(facts["bench"]["settings"])
+            for one in tables["writers"]
+        ),
         truth=_truth(facts),
         formats={name: FORMATS[name] for name in facts["formats"]},
         most_regions=MOST_REGIONS,

@@ -163,6 +163,7 @@ def _gate(
     told = {
         "text": text,
         "truth": dict(source.truth),
+        "bench": dict(source.bench),
         "bounds": source.settings.model_dump(mode="json", include={"truth", "text"}),
         "costs": figures.count_costs(source.costs),
         "withheld": dict(held.counts),

@@ -43,6 +43,7 @@ class Source:
         costs: The requests to captioning models; may be absent.
         decisions: What people decided of the rows.
         truth: Figures of `facext bench truth`, by their dotted names.
+        bench: Its `code` and `settings`.
         measure_text: Measures the text of shards, by writer.
     """
 
@@ -56,6 +57,7 @@ class Source:
     costs: Path
     decisions: Mapping[str, Decision]
     truth: Mapping[str, float]
+    bench: Mapping[str, str]
     measure_text: Callable[[Sequence[Path]], Figures]
 
     def facts(self) -> dict[str, Any]:
