@@ -86,14 +86,14 @@ def measure(source: Source, order: Order) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     if not outcome.passed:
         raise RuntimeError(f"the gate stopped it: {[one for one in outcome.results if one.failed]}")
-    peaks = [
-        resource.getrusage(who).ru_maxrss / 1024
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    ]
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(one.ru_utime + one.ru_stime for one in usages)
     rows = outcome.rows.total()
     return {
         "rows": rows, "seconds": round(seconds, 1), "rows_per_second": round(rows / seconds, 1),
-        "peak_mb": round(peaks[0]), "worker_peak_mb": round(peaks[1]), "workers": order.workers,
+        "cpu_ms_per_row": round(1000 * cpu / rows, 2),
+        "peak_mb": round(usages[0].ru_maxrss / 1024),
+        "worker_peak_mb": round(usages[1].ru_maxrss / 1024), "workers": order.workers,
         "pixels": order.with_pixels,
     }  # fmt: skip
 

@@ -28,6 +28,7 @@ from release.source import (
     Source,
     check_shards,
     check_version,
+    ids_of,
     open_tables,
     take_down_list,
     taken_down,
@@ -124,7 +125,9 @@ def _held(source: Source) -> Held:
     """Finds the rows that are left out; a take-down goes before a review."""
     down, unmatched = taken_down(source.shards, take_down_list(source.settings))
     reasons: dict[str, str] = {
-        row: decision for row, decision in source.decisions.items() if decision != "accept"
+        row: source.decisions[row]
+        for row in ids_of(source.shards if source.decisions else ())
+        if source.decisions.get(row, "accept") != "accept"
     }
     return Held(reasons | dict.fromkeys(down, TAKEN_DOWN), len(unmatched))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,12 @@ def open_tables(shards: Sequence[Path], rejects: Path) -> duckdb.DuckDBPyConnect
     tables.read_parquet([str(path) for path in shards]).create_view("frames")
     tables.read_parquet(str(rejects)).create_view("rejects")
     return tables
+
+
+def ids_of(shards: Sequence[Path]) -> Iterator[str]:
+    """Gives the ids of all rows."""
+    for shard in shards:
+        yield from read_table(shard, AnnotatedFrame, columns=["id"])["id"].to_pylist()
 
 
 def take_down_list(settings: Releasing) -> frozenset[str]:

@@ -130,6 +130,7 @@ def test_splits_become_folders(tmp_path, make, like, rows):
 
 def test_rows_that_reviewers_reject_are_held_back_and_listed(tmp_path, make, ready, rows):
     decisions = {rows[0].id: "reject", rows[1].id: "fix", rows[2].id: "accept"}
+    decisions |= {"a row of long ago": "reject"}
     outcome = make(tmp_path, replace(ready, decisions=decisions))
     assert outcome.passed
     assert outcome.withheld == {"reject": 1, "fix": 1}
