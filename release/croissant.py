@@ -6,14 +6,13 @@ Source: https://docs.mlcommons.org/croissant/docs/croissant-spec.html
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from release.released import Released
 from schemas.arrow import arrow_schema
-from schemas.provenance import file_hash
 from schemas.releasing import ReleasedFrame
 
 ROWS = "frames"
@@ -43,13 +42,18 @@ TYPES = {
 PICTURES = ("real", "fake", "label_map")
 
 
-def write(released: Released) -> None:
-    """Writes `croissant.json` into a release."""
-    text = json.dumps(_metadata(released), indent=1, ensure_ascii=False)
+def write(released: Released, hashes: Mapping[str, str]) -> None:
+    """Writes `croissant.json` into a release.
+
+    Args:
+        released: The release.
+        hashes: sha256 of each Parquet file, by its path below the release.
+    """
+    text = json.dumps(_metadata(released, hashes), indent=1, ensure_ascii=False)
     (released.folder / "croissant.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _metadata(released: Released) -> dict[str, Any]:
+def _metadata(released: Released, hashes: Mapping[str, str]) -> dict[str, Any]:
     facts = released.facts
     licence = facts["licence"]
     return {
@@ -65,18 +69,18 @@ def _metadata(released: Released) -> dict[str, Any]:
         **({"url": licence["url"]} if licence["url"] else {}),
         "rai:personalSensitiveInformation": "Faces of people; see README.md.",
         "rai:dataUseCases": "Training and testing of explainable forgery detection.",
-        "distribution": [*_files(released), _file_set()],
+        "distribution": [*_files(released, hashes), _file_set()],
         "recordSet": [_records(released)],
     }
 
 
-def _files(released: Released) -> Iterator[dict[str, Any]]:
+def _files(released: Released, hashes: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for path in released.files:
         name = path.relative_to(released.folder).as_posix()
         yield {
             "@type": "cr:FileObject", "@id": name, "name": name, "contentUrl": name,
             "contentSize": f"{path.stat().st_size} B",
-            "encodingFormat": "application/x-parquet", "sha256": file_hash(path),
+            "encodingFormat": "application/x-parquet", "sha256": hashes[name],
         }  # fmt: skip
 
 

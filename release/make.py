@@ -35,6 +35,7 @@ from release.source import (
 )
 from schemas.atomic import sync_folder
 from schemas.errors import OutputError, UsageError
+from schemas.provenance import file_hash
 from schemas.records import Reject
 from schemas.shards import read_table, write_table
 
@@ -219,8 +220,9 @@ def finish(folder: Path, formats: Sequence[str]) -> None:
     if released.with_pixels and any(FORMATS[name].pictures for name in formats):
         images.write(released, folder / "images")
     (folder / "README.md").write_text(card.page(released), encoding="utf-8")
-    croissant.write(released)
-    write_checksums(folder)
+    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in released.files}
+    croissant.write(released, hashes)
+    write_checksums(folder, hashes)
 
 
 def publish(folder: Path, place: Path) -> None:

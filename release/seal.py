@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from schemas.provenance import file_hash
@@ -9,10 +10,16 @@ from schemas.provenance import file_hash
 SUMS = "SHA256SUMS"
 
 
-def write_checksums(folder: Path) -> None:
-    """Writes the sha256 of every file of a folder, in the order of their paths."""
+def write_checksums(folder: Path, known: Mapping[str, str]) -> None:
+    """Writes the sha256 of every file of a folder, in the order of their paths.
+
+    Args:
+        folder: The folder.
+        known: Hashes that were found already, by the file's path below the folder.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
-    lines = [f"{file_hash(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    names = [path.relative_to(folder).as_posix() for path in files]
+    lines = [f"{known.get(name) or file_hash(folder / name)}  {name}\n" for name in names]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 

@@ -51,7 +51,7 @@ def test_videos_that_are_missing_or_others_are_told_row_by_row(bare, tmp_path, c
         file.write(b"x")
     place, found = rebuilt(bare, tmp_path, copy)
     expected = {"missing video": videos[0], "other video": videos[1]}
-    lines = list(csv.DictReader((place / "missing.csv").open()))
+    lines = list(csv.DictReader((place / "missing.csv").read_text().splitlines()))
     for reason, video in expected.items():
         ids = {row.id for row in rows if row.fake_path == video}
         assert found.missing[reason] == len(ids)
