@@ -37,6 +37,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/facext bench chaos --json out/bench/chaos.json
 	$(BIN)/facext bench explain --json out/bench/explain.json
+	$(BIN)/facext bench speed --json out/bench/speed.json
 
 setup: $(STAMP)
 
