@@ -42,7 +42,7 @@ from schemas.stopwatch import CLOCK
 from sources.crop import CropPair, crop_clip
 from sources.gates import check_hidden, check_identity, hidden_share
 from sources.pairs import read_pair, spaced_indices
-from sources.pictures import DEFAULT_FPS
+from sources.pictures import DEFAULT_FPS, to_jpeg
 
 CONTROL = "none"
 """Class of a method that forges nothing."""
@@ -277,9 +277,10 @@ class Measurer:
             sharpness=crop.view.sharpness,
             registration_px=crop.registration_px,
             repairs=crop.repairs,
+            grade=crop.grade.numbers if crop.grade else (),
             real=self._jpeg(crop.real, job.pair, crop.index, "real"),
             fake=self._jpeg(crop.fake, job.pair, crop.index, "fake"),
-            label_map=_picture(labels, ".png", [], f"{job.pair.key}/{crop.index:06d}-fict.png"),
+            label_map=_png(labels, f"{job.pair.key}/{crop.index:06d}-fict.png"),
             artifact=_artifact_record(artifact),
             regions=tuple(self._region(one, masks[one.concept], artifact.mask) for one in located),
             evidence=tuple(evidence),
@@ -314,9 +315,8 @@ class Measurer:
         )
 
     def _jpeg(self, image: Labels, pair: Pair, index: int, side: str) -> Picture:
-        options = [cv2.IMWRITE_JPEG_QUALITY, self.settings.crop_quality]
-        bgr = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        return _picture(bgr, ".jpg", options, f"{pair.key}/{index:06d}-{side}.jpg")
+        encoded = to_jpeg(image, self.settings.crop_quality)
+        return Picture(bytes=encoded, path=f"{pair.key}/{index:06d}-{side}.jpg")
 
 
 class _TimedFinder:
@@ -367,8 +367,8 @@ def _chosen(family: Mapping[str, T], name: str, key: str) -> T:
     return family[name]
 
 
-def _picture(image: Labels, form: str, options: list[int], path: str) -> Picture:
-    _, encoded = cv2.imencode(form, image, options)
+def _png(image: Labels, path: str) -> Picture:
+    _, encoded = cv2.imencode(".png", image)
     return Picture(bytes=encoded.tobytes(), path=path)
 
 

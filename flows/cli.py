@@ -15,6 +15,7 @@ from flows.commands.annotate import annotate, plan
 from flows.commands.bench import bench, calibrate
 from flows.commands.forge import forge
 from flows.commands.qa import qa
+from flows.commands.release import rehydrate, release
 from schemas.errors import FacextError, UsageError
 
 
@@ -31,7 +32,7 @@ def facext() -> None:
     """
 
 
-for command in (annotate, plan, forge, qa, tree, doctor, calibrate, bench):
+for command in (annotate, plan, forge, qa, release, rehydrate, tree, doctor, calibrate, bench):
     facext.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""`make up`: a Prefect server on this machine and one deployment for each dataset.
+"""`make up`: a Prefect server on this machine and two deployments for each dataset.
 
 Then, in another terminal: `prefect deployment run annotate/toy --watch`.
 """
@@ -21,6 +21,7 @@ from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 
 from flows.annotate import annotate
+from flows.release import release
 from schemas.errors import FacextError
 from schemas.manifest import load_manifest
 
@@ -28,18 +29,22 @@ STARTUP_S = 120.0
 
 
 def deployments(manifest: Path) -> list[RunnerDeployment]:
-    """Gives one deployment `annotate/<dataset>` for each dataset of a manifest."""
+    """Gives `annotate/<dataset>` and `release/<dataset>` for each dataset of a manifest.
+
+    A release needs its version: `prefect deployment run release/toy --param version=0.1.0`.
+    """
     made = []
     for name, dataset in load_manifest(manifest).datasets.items():
-        deployment = annotate.to_deployment(
-            name=name,
-            description=dataset.title,
-            parameters={"dataset": name, "manifest": str(manifest)},
-            tags=["facext"],
-            entrypoint_type=EntrypointType.MODULE_PATH,
-        )
-        assert isinstance(deployment, RunnerDeployment)  # noqa: S101 - it is a coroutine only in async
-        made.append(deployment)
+        for flow in (annotate, release):
+            deployment = flow.to_deployment(
+                name=name,
+                description=dataset.title,
+                parameters={"dataset": name, "manifest": str(manifest)},
+                tags=["facext"],
+                entrypoint_type=EntrypointType.MODULE_PATH,
+            )
+            assert isinstance(deployment, RunnerDeployment)  # noqa: S101 - it is a coroutine only in async
+            made.append(deployment)
     return made
 
 

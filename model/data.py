@@ -68,7 +68,8 @@ class FramePairs(Dataset[Item]):
     """The frame pairs of a folder of shards, by index.
 
     Args:
-        folder: Folder with `*.parquet` shards; they are taken in the order of their names.
+        folder: Folder with `*.parquet` shards, or one split of a release, `data/<split>`; they
+            are taken in the order of their names.
 
     Raises:
         UsageError: The folder holds no shard.
@@ -101,7 +102,8 @@ class FramePairs(Dataset[Item]):
         group = int(np.searchsorted(self._ends, index, side="right"))
         if self._held[0] != group:
             path, number, _ = self._groups[group]
-            table = pq.ParquetFile(path).read_row_group(number)
+            columns = list(AnnotatedFrame.model_fields)  # a release has more
+            table = pq.ParquetFile(path).read_row_group(number, columns=columns)
             self._held = (group, from_table(table, AnnotatedFrame))
         start = int(self._ends[group - 1]) if group else 0
         return to_item(self._held[1][index - start])

@@ -1,1 +1,1 @@
-"""A dataset that others can open: the gate, the card, the formats."""
+"""A dataset that others can open: gate, files, card, formats, rebuilt pixels; start at make.py."""

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from schemas.records import Picture, Record
 
-FORMAT_VERSION = "1.2.0"
+FORMAT_VERSION = "1.3.0"
 
 R = TypeVar("R", bound=Record)
 

@@ -24,6 +24,7 @@ Format {FORMAT_VERSION}. This page is made from the records in `schemas/records.
     out/<dataset>/costs.parquet           one row per request to a captioning model (`Cost`)
     out/<dataset>/answers.sqlite          its answers as they came
     out/<dataset>/qa/index.html           the report
+    out/<dataset>/releases/<version>/     what others get (docs/releases.md)
 
 Parquet, zstd, row groups of 100 rows. Masks are COCO run lengths with string counts; pycocotools
 decodes `{{"size": [h, w], "counts": "..."}}` as it stands. Pictures are `struct<bytes, path>`,

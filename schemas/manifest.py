@@ -16,6 +16,7 @@ from schemas.datasets import Dataset, Licence
 from schemas.errors import ManifestError, UsageError, nearest
 from schemas.explaining import Explain, Mllm
 from schemas.gates import Gates
+from schemas.releasing import Releasing
 from schemas.settings import Settings
 
 __all__ = [
@@ -124,6 +125,7 @@ class Manifest(Settings):
     measure: Measure = Measure()
     explain: Explain = Explain()
     mllms: dict[str, Mllm] = Field({})
+    release: Releasing = Releasing()
     datasets: dict[str, Dataset] = Field(min_length=1)
 
     def dataset(self, name: str) -> Dataset:

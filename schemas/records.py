@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Side = Literal["real", "fake"]
 Verdict = Literal["supported", "contradicted", "untestable"]
@@ -107,6 +107,11 @@ class Picture(Record):
 
     bytes: Encoded | None = Field(description="Encoded image; null where a release drops pixels.")
     path: str = Field(description="File name that the image would have.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_has_no_pixels(cls, picture: object) -> object:
+        return {"bytes": None, "path": ""} if picture is None else picture
 
 
 class ArtifactMask(Record):
@@ -251,6 +256,11 @@ class MeasuredFrame(Record):
         description="What was done to make the sides comparable: `shifted in time`, `mirrored`, "
         "`registered` (the fake side was moved), `graded` (a colour grade of the whole fake side "
         "was taken back); mostly none."
+    )
+    grade: tuple[float, ...] = Field(
+        (),
+        description="Where `graded`: the map of colours that took the grade back, row by row a "
+        "3 x 3 matrix and 3 x 4 curves (`sources.colourmap`); else empty.",
     )
     real: Picture = Field(description="Face crop of the real side.")
     fake: Picture = Field(description="Face crop of the fake side, after the `repairs`.")

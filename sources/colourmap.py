@@ -7,6 +7,7 @@ what editors and codecs work on; gamma is a curve of each channel. Source: ours.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -55,6 +56,17 @@ class ColourMap:
         table = 255 * np.stack([_curve(levels) @ curve for curve in self.curves], axis=1)
         bent = cv2.LUT(image, np.ascontiguousarray(table.astype(np.float32)[None]))
         return np.asarray(cv2.transform(image.astype(np.float32), self.matrix) + bent)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Gives the 21 numbers of the map: `matrix`, then `curves`, row by row."""
+        return tuple(float(one) for one in (*self.matrix.ravel(), *self.curves.ravel()))
+
+    @classmethod
+    def of_numbers(cls, numbers: Sequence[float]) -> ColourMap:
+        """Makes the map of 21 numbers; the inverse of `numbers`."""
+        flat = np.array(numbers, dtype=np.float64)
+        return cls(flat[:9].reshape(3, 3), flat[9:].reshape(3, 4))
 
 
 def fit_map(fakes: Floats, reals: Floats) -> ColourMap:

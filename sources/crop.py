@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from fict.landmarks import Face, LandmarkBackend
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import Measure
+from sources.colourmap import ColourMap
 from sources.gates import FRONTAL, View, check_face, check_sharpness, face_px, sharpness_of
-from sources.grading import ungraded
+from sources.grading import find_grade, take_back
 from sources.pairs import MIRRORED, FramePair
 from sources.registration import Registration, register
 from sources.steady import Clip, steady
@@ -27,6 +28,8 @@ from sources.tracking import cuts_of, faces_of_clip, follow_changed_face
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
+REGISTERED = "registered"
+"""Repair of a frame: the fake side was moved."""
 FOREHEAD_TOP, CHIN = 10, 152
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
 MAX_OUTSIDE = 0.15
@@ -61,6 +64,7 @@ class CropPair:
             `registered`, `graded`.
         frame_offset: Index in the real video less index in the fake one.
         view: Pose, size and sharpness of the real side's face.
+        grade: The map of colours that took the grade of the fake side back, where `graded`.
     """
 
     index: int
@@ -78,6 +82,7 @@ class CropPair:
     repairs: tuple[str, ...] = ()
     frame_offset: int = 0
     view: View = FRONTAL
+    grade: ColourMap | None = None
 
     @property
     def eye_distance(self) -> float:
@@ -156,15 +161,18 @@ def _crop(frame: FramePair, face: Face | None, faces: int, settings: Measure) ->
         registration_px=fake.shift_px,
         repairs=frame.repairs + fake.repairs,
         frame_offset=frame.frame_offset,
+        grade=fake.grade,
     )
 
 
 def _of_the_file(frame: FramePair, affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Gives the map from the fake video's own pixels, which are flipped first if mirrored."""
-    if MIRRORED not in frame.repairs:
-        return affine
-    flip = np.array([[-1.0, 0.0, frame.fake.shape[1] - 1.0], [0.0, 1.0, 0.0]])
-    return compose(affine, flip)
+    return flipped(affine, frame.fake.shape[1]) if MIRRORED in frame.repairs else affine
+
+
+def flipped(affine: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Gives a map of a frame's pixels as one of the pixels of the frame flipped left to right."""
+    return compose(affine, np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]]))
 
 
 def _usable(frame: FramePair, face: Face | None, settings: Measure) -> Face:
@@ -194,6 +202,7 @@ class _Laid:
     affine: NDArray[np.float64]
     shift_px: float
     repairs: tuple[str, ...] = ()
+    grade: ColourMap | None = None
 
 
 def _lay(frame: FramePair, real: Image, landmarks: Points, affine: NDArray[np.float64]) -> _Laid:
@@ -207,7 +216,7 @@ def _lay(frame: FramePair, real: Image, landmarks: Points, affine: NDArray[np.fl
     if found.shift_px <= ALIGNED_PX or not is_repairable(found):
         return plain
     other = compose(cv2.invertAffineTransform(found.affine), affine)
-    moved = _Laid(warp(frame.fake, other, size), other, 0.0, ("registered",))
+    moved = _Laid(warp(frame.fake, other, size), other, 0.0, (REGISTERED,))
     moved = _graded(moved, real, around)
     shift = register(real, moved.image, around).shift_px
     return replace(moved, shift_px=shift) if shift < found.shift_px else plain
@@ -218,8 +227,11 @@ def _graded(laid: _Laid, real: Image, around: NDArray[np.bool_]) -> _Laid:
 
     Before the registration, too: corners are followed by their lightness.
     """
-    image = ungraded(real, laid.image, around)
-    return laid if image is None else replace(laid, image=image, repairs=(*laid.repairs, "graded"))
+    grade = find_grade(real, laid.image, around)
+    if grade is None:
+        return laid
+    image = take_back(grade, laid.image, real)
+    return replace(laid, image=image, repairs=(*laid.repairs, "graded"), grade=grade)
 
 
 def _inside(frame: Image, affine: NDArray[np.float64], size: int) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sources.colourmap import fit_map
+from sources.colourmap import ColourMap, fit_map
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -39,8 +39,8 @@ BINS = 3
 """Parts by which a colour channel is split: a contrast moves its ends and leaves the middle."""
 
 
-def ungraded(real: Image, fake: Image, around: Mask) -> Image | None:
-    """Takes a colour grade of the whole fake side back.
+def find_grade(real: Image, fake: Image, around: Mask) -> ColourMap | None:
+    """Finds a colour grade that the whole fake side went through.
 
     Args:
         real: `(S, S, 3) uint8` RGB.
@@ -48,8 +48,8 @@ def ungraded(real: Image, fake: Image, around: Mask) -> Image | None:
         around: `(S, S) bool`, pixels outside the face.
 
     Returns:
-        The fake side in the colours of the real one, `(S, S, 3) uint8`; None where the sides are
-        graded alike or no map of colours explains how they differ.
+        The map from the fake side's colours to the real one's; None where the sides are graded
+        alike or no map of colours explains how they differ.
     """
     reals, fakes = _cells(real, fake, around)
     if len(reals) < LEAST_CELLS:
@@ -63,6 +63,20 @@ def ungraded(real: Image, fake: Image, around: Mask) -> Image | None:
     after = _lab(np.clip(grade.of(fakes), 0, 1)) - target
     if _shift(after, bins) > SHIFT_LEFT * shift or _spread(after) > SPREAD_LEFT * _spread(before):
         return None
+    return grade
+
+
+def take_back(grade: ColourMap, fake: Image, real: Image) -> Image:
+    """Takes a colour grade of the whole fake side back.
+
+    Args:
+        grade: What `find_grade` gave.
+        fake: `(S, S, 3) uint8` RGB, laid on the real side.
+        real: `(S, S, 3) uint8` RGB.
+
+    Returns:
+        The fake side in the colours of the real one, `(S, S, 3) uint8`.
+    """
     return _unclipped(grade.paint(fake), fake, real)
 
 

@@ -84,6 +84,13 @@ class PictureClip:
         return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
 
 
+def to_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    """Encodes `(H, W, 3) uint8` RGB as JPEG of a quality of 1 to 100, as stored crops are."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return encoded.tobytes()
+
+
 def is_pictures(path: Path) -> bool:
     """Tells whether a path is a folder of frames or a picture, not a video file."""
     return path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES

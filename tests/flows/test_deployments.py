@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def served(tmp_path_factory, write_manifest, captions, faceforensics):
         if not is_healthy(url):
             return False
         found = httpx.post(f"{url}/deployments/filter", json={}).json()
-        return {one["name"] for one in found} == set(load_manifest(manifest).datasets)
+        names = [one["name"] for one in found]
+        return Counter(names) == Counter(2 * list(load_manifest(manifest).datasets))
 
     try:
         wait(both_are_there, 180, "serving the deployments")
@@ -129,6 +131,16 @@ def test_a_run_of_the_toy_deployment_leaves_shards(served):
     rows = read_records(sorted((folder / "out/toy/annotations").glob("*.parquet")), AnnotatedFrame)
     assert {row.method for row in rows} >= {"LipRecolour"}
     assert (folder / "out/toy/qa/index.html").is_file()
+
+
+def test_a_run_of_the_release_deployment_leaves_a_version_and_the_second_one_fails(served):
+    folder, env = served
+    command = ("release/toy", env, "--param", "version=0.1.0")
+    ran = run_deployment(*command)
+    assert ran.returncode == 0, ran.stdout + ran.stderr + (folder / "log").read_text()
+    assert (folder / "out/toy/releases/0.1.0/README.md").is_file()
+    assert run_deployment(*command).returncode == 1
+    assert "a version is released once" in (folder / "log").read_text()
 
 
 def test_a_captioning_run_keeps_its_key_out_of_prefect_and_of_all_results(served, captions):
@@ -272,8 +284,10 @@ def listening(process: psutil.Process) -> list[Any]:
 
 def test_each_dataset_of_the_manifest_has_a_deployment(tmp_path, write_manifest):
     manifest = write_manifest(tmp_path)
-    found = {one.name: one for one in deployments(manifest)}
-    assert set(found) == set(load_manifest(manifest).datasets)
-    assert {"toy", "ff++", "celeb-df", "dfdc", "pairs"} <= set(found)
-    assert found["toy"].entrypoint == "flows.annotate.annotate"
-    assert found["ff++"].parameters["dataset"] == "ff++"
+    found = {(one.flow_name, one.name): one for one in deployments(manifest)}
+    datasets = set(load_manifest(manifest).datasets)
+    assert set(found) == {(flow, name) for flow in ("annotate", "release") for name in datasets}
+    assert {"toy", "ff++", "celeb-df", "dfdc", "pairs"} <= datasets
+    assert found["annotate", "toy"].entrypoint == "flows.annotate.annotate"
+    assert found["release", "toy"].entrypoint == "flows.release.release"
+    assert found["annotate", "ff++"].parameters["dataset"] == "ff++"

@@ -2,9 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
-from sources.grading import ungraded
+from sources.grading import find_grade, take_back
 
 LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def ungraded(real, fake, around):
+    found = find_grade(real, fake, around)
+    return None if found is None else take_back(found, fake, real)
 
 
 def grade(image, gain=1.0, offset=0.0, contrast=1.0, gamma=1.0, red=1.0, blue=1.0, saturation=1.0):

@@ -1,0 +1,145 @@
+"""The flow `release`: an annotated dataset in, a versioned folder that others can open out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+
+from flows.run import PlannedPair, Progress, Run, make_run
+from flows.units import read_json
+from qa import text
+from release.make import Order, Outcome, make_release
+from release.source import Figures, Source
+from schemas.errors import FacextError, OutputError
+from schemas.reviews import Decision, Review, decided
+from schemas.shards import read_records
+
+TRUTH = Path("docs/truth.json")
+
+
+def release_dataset(
+    run: Run,
+    version: str,
+    progress: Progress,
+    *,
+    out: Path | None = None,
+    with_pixels: bool = False,
+    formats: Sequence[str] = (),
+    truth: Path = TRUTH,
+) -> tuple[Path, Outcome]:
+    """Releases a dataset, or tells why it may not be.
+
+    Args:
+        run: The dataset.
+        version: Version, like `1.0.2`.
+        progress: Called after each shard.
+        out: Folder that holds the versions; default: `releases` beside the annotations.
+        with_pixels: Whether crops are passed on.
+        formats: Exports to add.
+        truth: JSON of `facext bench truth`.
+
+    Returns:
+        Where the release is or would be, and what the gate found.
+
+    Raises:
+        FacextError: There is nothing to release, or not so.
+    """
+    folder = (out or run.output / "releases") / version
+    if not run.output.is_dir():
+        raise OutputError(f"nothing is annotated in {run.output}; run: facext annotate {run.name}")
+    order = Order(version, folder, with_pixels, tuple(formats), run.processes)
+    with run.turn():
+        return folder, make_release(source_of(run, truth), order, progress)
+
+
+def source_of(run: Run, truth: Path = TRUTH) -> Source:
+    """Gathers what a release of a dataset is made from."""
+    bench = read_json(truth)
+    return Source(
+        name=run.name,
+        dataset=run.manifest.dataset(run.name),
+        settings=run.manifest.release,
+        pairs=[pair.pair_only() for pair in _read_plan(run)],
+        shards=sorted(run.shards.glob("*.parquet")),
+        rejects=run.rejects_path,
+        counted=read_json(run.output / "annotations.json"),
+        costs=run.costs_path,
+        decisions=_decisions(run),
+        truth=flat(bench),
+        bench={key: str(bench.get(key, "unknown")) for key in ("code", "settings")},
+        measure_text=measure_text,
+    )
+
+
+def _read_plan(run: Run) -> list[PlannedPair]:
+    return read_records(run.plan_path, PlannedPair) if run.plan_path.is_file() else []
+
+
+def _decisions(run: Run) -> Mapping[str, Decision]:
+    return decided(read_records(run.reviews_path, Review)) if run.reviews_path.is_file() else {}
+
+
+def flat(figures: Mapping[str, Any], above: str = "") -> dict[str, float]:
+    """Gives the figures of a truth bench by their dotted names; one with an interval by its value.
+
+    For example `mask_iou.calibrated.c23`.
+    """
+    found: dict[str, float] = {}
+    for key, value in figures.items():
+        if isinstance(value, Mapping):
+            inside = value.get("value")
+            here = {key: inside} if isinstance(inside, int | float) else flat(value, f"{key}.")
+            found |= {f"{above}{name}": float(one) for name, one in here.items()}
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[f"{above}{key}"] = float(value)
+    return found
+
+
+def measure_text(shards: Sequence[Path]) -> Figures:
+    """Measures the text of shards, by writer; figures without anything to count are left out."""
+    quality = text.measure(text.read(shards)).quality
+    return {
+        str(writer): {str(k): float(v) for k, v in row.items() if not math.isnan(v)}
+        for writer, row in quality.to_dict("index").items()
+    }
+
+
+@flow(name="release", validate_parameters=True)
+def release(
+    dataset: str,
+    version: str,
+    manifest: str = "data_manifest.yaml",
+    with_pixels: bool = False,
+    formats: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Releases one dataset of the manifest.
+
+    Args:
+        dataset: Its name in the manifest.
+        version: Version, like `1.0.2`.
+        manifest: Path of the manifest.
+        with_pixels: Whether crops are passed on.
+        formats: Exports to add.
+    """
+    run = make_run(dataset, Path(manifest))
+    log = get_run_logger()
+    folder, outcome = release_dataset(
+        run,
+        version,
+        lambda stage, done, total: log.info("%s: %d of %d shards", stage, done, total),
+        with_pixels=with_pixels,
+        formats=formats,
+    )
+    if not outcome.passed:
+        failed = [
+            f"{result.name}: {result.failed}, first {one.subject}: {one.reason}"
+            for result in outcome.results
+            for one in result.first[:1]
+        ]
+        raise FacextError(f"{dataset} {version} did not pass the gate\n" + "\n".join(failed))
+    log.info("%d rows released in %s", outcome.rows.total(), folder)
+    return {"rows": outcome.rows.total(), "folder": str(folder)}

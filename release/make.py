@@ -1,0 +1,235 @@
+"""Makes a release: gate, files, figures, card, formats, checksums, and then one rename.
+
+Everything is written into a temporary folder beside its place, so that a release is there whole or
+not at all; a version that is there is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from release import card, croissant, figures
+from release.formats import FORMATS, check_formats, images
+from release.gate import Result, Scene, check_dataset, check_text
+from release.parts import Job, Progress, write_parts
+from release.released import FACTS, open_release
+from release.seal import write_checksums
+from release.source import (
+    Source,
+    check_shards,
+    check_version,
+    ids_of,
+    open_tables,
+    take_down_list,
+    taken_down,
+)
+from schemas.atomic import sync_folder
+from schemas.errors import OutputError, UsageError
+from schemas.provenance import file_hash
+from schemas.records import Reject
+from schemas.shards import read_table, write_table
+
+WITHHELD = "withheld.csv"
+REJECTS = "rejects.parquet"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be released how.
+
+    Attributes:
+        version: Version, like `1.0.2`.
+        folder: The release's folder, which must not exist.
+        with_pixels: Whether crops are passed on.
+        formats: Exports to add, names of `release.formats.FORMATS`.
+        workers: Processes.
+    """
+
+    version: str
+    folder: Path
+    with_pixels: bool
+    formats: tuple[str, ...] = ()
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it.
+
+    Attributes:
+        results: What each check of the gate found.
+        rows: Released rows by split.
+        withheld: Rows that were left out, by reason.
+        unmatched: Entries of the take-down list that no row matches.
+        passed: Whether there is a release now.
+    """
+
+    results: Sequence[Result]
+    rows: Counter[str]
+    withheld: Counter[str]
+    unmatched: int
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows that are left out, with the reason."""
+
+    reasons: Mapping[str, str]
+    unmatched: int
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Counts them by reason."""
+        return Counter(self.reasons.values())
+
+
+TAKEN_DOWN = "take-down"
+
+
+def make_release(source: Source, order: Order, progress: Progress) -> Outcome:
+    """Checks a dataset and makes a release of it, if it passes.
+
+    Raises:
+        UsageError: The version is none or there already, or a format does not exist.
+        OutputError: Shards are absent, damaged or of another format, or the folder cannot be
+            written; nothing is left behind.
+    """
+    check_version(order.version)
+    check_formats(order.formats)
+    if order.folder.exists():
+        raise UsageError(
+            f"{order.folder} is there already; a version is released once: choose a higher one"
+        )
+    check_shards(source)
+    held = _held(source)
+    with new_folder(order.folder) as folder:
+        results, rows = _gate(source, order, held, folder, progress)
+        passed = not any(result.failed for result in results)
+        if passed:
+            finish(folder, order.formats)
+            publish(folder, order.folder)
+    return Outcome(results, rows, held.counts, held.unmatched, passed)
+
+
+def _held(source: Source) -> Held:
+    """Finds the rows that are left out; a take-down goes before a review."""
+    down, unmatched = taken_down(source.shards, take_down_list(source.settings))
+    reasons: dict[str, str] = {
+        row: source.decisions[row]
+        for row in ids_of(source.shards if source.decisions else ())
+        if source.decisions.get(row, "accept") != "accept"
+    }
+    return Held(reasons | dict.fromkeys(down, TAKEN_DOWN), len(unmatched))
+
+
+@contextlib.contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """Gives a temporary folder beside a place; it is gone afterwards, however that ends."""
+    folder = place.with_name(f".{place.name}.tmp")
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _gate(
+    source: Source, order: Order, held: Held, folder: Path, progress: Progress
+) -> tuple[list[Result], Counter[str]]:
+    """Runs all checks; writes the rows and what is told of them on the way."""
+    scene = Scene(source, open_tables(source.shards, source.rejects), order.with_pixels)
+    with scene.tables:
+        results = check_dataset(scene)
+    facts = _facts(source, order)
+    checked = write_parts(_jobs(source, order, held, folder, facts), order.workers, progress)
+    results += checked.results.values()
+    if not checked.rows.total():
+        raise OutputError(f"no row of '{source.name}' is left to release")
+    rejects = read_table(source.rejects, Reject)
+    write_table(folder / REJECTS, rejects)
+    _write_withheld(folder / WITHHELD, held)
+    text = source.measure_text(sorted(folder.glob("data/*/*.parquet")))
+    results.append(check_text(source, text))
+    told = {
+        "text": text,
+        "truth": dict(source.truth),
+        "bench": dict(source.bench),
+        "bounds": source.settings.model_dump(mode="json", include={"truth", "text"}),
+        "costs": figures.count_costs(source.costs),
+        "withheld": dict(held.counts),
+        "checks": [result.name for result in results],
+        "formats": list(order.formats),
+        "splits_may_leak": source.dataset.splits_may_leak,
+        "reviewed": len(source.decisions),
+    }
+    text_of_facts = json.dumps(facts | told, sort_keys=True, indent=1, allow_nan=True)
+    (folder / FACTS).write_text(text_of_facts + "\n", encoding="utf-8")
+    return results, checked.rows
+
+
+def _facts(source: Source, order: Order) -> dict[str, Any]:
+    """Gives what every file of the release says of it."""
+    facts = source.facts()
+    encoder = f"OpenCV {cv2.__version__}, JPEG quality {facts['measure']['crop_quality']}"
+    release = {"version": order.version, "pixels": order.with_pixels, "encoder": encoder}
+    return facts | {"record": "ReleasedFrame", "release": release}
+
+
+def _jobs(
+    source: Source, order: Order, held: Held, folder: Path, facts: Mapping[str, Any]
+) -> list[Job]:
+    side = int(facts["measure"]["crop_size"])
+    ids = frozenset(held.reasons)
+    return [
+        Job(shard, folder / "data", ids, order.with_pixels, facts, (side, side))
+        for shard in source.shards
+    ]
+
+
+def _write_withheld(path: Path, held: Held) -> None:
+    """Lists the rows that reviews hold back; who asked for a take-down is not told."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(["id", "reason"])
+        lines.writerows(
+            (row, why) for row, why in sorted(held.reasons.items()) if why != TAKEN_DOWN
+        )
+
+
+def finish(folder: Path, formats: Sequence[str]) -> None:
+    """Adds to the rows what is made from them: formats, card, Croissant, checksums."""
+    released = open_release(folder)
+    for name in formats:
+        for split in released.splits:
+            (folder / name).mkdir(exist_ok=True)
+            FORMATS[name].write(released, split, folder / name)
+    if released.with_pixels and any(FORMATS[name].pictures for name in formats):
+        images.write(released, folder / "images")
+    (folder / "README.md").write_text(card.page(released), encoding="utf-8")
+    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in released.files}
+    croissant.write(released, hashes)
+    write_checksums(folder, hashes)
+
+
+def publish(folder: Path, place: Path) -> None:
+    """Moves a finished folder to its place."""
+    try:
+        folder.rename(place)
+    except OSError as error:
+        why = error.strerror or error
+        raise OutputError(f"cannot put the release at {place}: {why}") from error
+    sync_folder(place.parent)

@@ -1,0 +1,85 @@
+"""The tools of the field open a release without our code."""
+
+import subprocess
+
+import datasets
+import duckdb
+import mlcroissant
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from model.data import FramePairs
+from release.released import open_release
+from schemas.records import Reject
+from schemas.shards import read_records
+
+SPLIT = "unsplit"
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return str(tmp_path / "cache")
+
+
+def test_datasets_loads_rows_with_pictures(full, rows, cache):
+    found = datasets.load_dataset(str(full), split=SPLIT, cache_dir=cache)
+    assert found["id"] == [row.id for row in rows]
+    first = found[0]
+    assert isinstance(first["fake"], Image.Image)
+    assert first["fake"].size == (512, 512)
+    assert coco_mask.decode(first["artifact"]["segmentation"]).sum() == rows[0].artifact.area
+
+
+def test_datasets_streams_rows_without_pictures(bare, rows, cache):
+    found = datasets.load_dataset(str(bare), split=SPLIT, streaming=True, cache_dir=cache)
+    streamed = list(found)
+    assert [one["id"] for one in streamed] == [row.id for row in rows]
+    assert {one["real"] for one in streamed} == {None}
+    assert isinstance(streamed[0]["label_map"], Image.Image)
+
+
+def test_datasets_loads_rejects_and_instructions(full, rows, cache):
+    rejects = datasets.load_dataset(str(full), "rejects", split="rejects", cache_dir=cache)
+    assert rejects["id"] == [one.id for one in read_records(full / "rejects.parquet", Reject)]
+    asked = datasets.load_dataset(str(full), "instructions", split=SPLIT, cache_dir=cache)
+    assert len(asked) == sum(len(row.questions) for row in rows)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_croissant_is_valid_and_its_records_can_be_read(full, rows):
+    found = mlcroissant.Dataset(str(full / "croissant.json"))
+    assert not found.metadata.ctx.issues.errors
+    files = [one for one in found.metadata.distribution if hasattr(one, "sha256") and one.sha256]
+    assert {one.id for one in files} == {
+        path.relative_to(full).as_posix() for path in open_release(full).files
+    }
+    records = list(found.records("frames"))
+    assert [one["frames/id"].decode() for one in records] == [row.id for row in rows]
+    assert records[0]["frames/real"].size == (512, 512)
+    assert records[0]["frames/frame_index"] == rows[0].frame_index
+
+
+def test_duckdb_and_pandas_read_it(full, rows):
+    query = f"SELECT count(*), sum(artifact.area) FROM '{full}/data/*/*.parquet'"
+    expected = (len(rows), sum(row.artifact.area for row in rows))
+    assert duckdb.sql(query).fetchall() == [expected]
+    frame = pd.read_parquet(full / "data")
+    assert list(frame["id"]) == [row.id for row in rows]
+
+
+def test_sha256sum_checks_it(full):
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=full, check=True,
+                   capture_output=True)  # fmt: skip
+
+
+def test_our_torch_reader_reads_a_split(full, bare, rows):
+    items = FramePairs(full / "data" / SPLIT)
+    assert items[1].id == rows[1].id
+    assert int(items[1].artifact.sum()) == rows[1].artifact.area
+    assert np.asarray(items[1].fake).shape == (3, 512, 512)
+    with pytest.raises(ValueError, match="holds no pixels"):
+        FramePairs(bare / "data" / SPLIT)[0]
