@@ -14,6 +14,7 @@ from flows.commands.about import doctor, tree
 from flows.commands.annotate import annotate, plan
 from flows.commands.bench import bench, calibrate
 from flows.commands.forge import forge
+from flows.commands.model import train
 from flows.commands.qa import qa
 from schemas.errors import FacextError, UsageError
 
@@ -31,7 +32,7 @@ def facext() -> None:
     """
 
 
-for command in (annotate, plan, forge, qa, tree, doctor, calibrate, bench):
+for command in (annotate, plan, forge, qa, tree, doctor, calibrate, bench, train):
     facext.add_command(command)
 
 

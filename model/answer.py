@@ -36,7 +36,7 @@ class Answer:
 
     Attributes:
         text: Text with `<p>phrase</p> [SEG]` where something is grounded.
-        masks: `(K, H, W) bool` at the size of the image asked about; the k-th is of the k-th `[SEG]`.
+        masks: `(K, H, W) bool` at the size of the image; the k-th is of the k-th `[SEG]`.
         truncated: The length limit cut the answer off.
     """
 

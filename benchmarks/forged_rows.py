@@ -1,0 +1,110 @@
+"""Annotated forgeries for the model to learn from: many small clips through the real pipeline.
+
+Each clip is filmed, forged, encoded, decoded, measured, explained by its measurements and asked
+about as any pair is; only the frame is small, so that thousands of rows take minutes. Training and
+held-out clips are of the same two portraits and operations; camera, noise, light, turn of the head,
+size of the face, strength, mixture and compression are drawn anew for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from annotators.diff import diff
+from annotators.pipeline import Measurer, PairJob
+from annotators.publish import publish, said_by_evidence
+from benchmarks.truth import play
+from fict.tree import load_tree
+from flows.compact import categories
+from schemas.errors import Rejected
+from schemas.manifest import Measure
+from schemas.provenance import source_hash
+from schemas.records import AnnotatedFrame
+from schemas.shards import read_metadata, write_records
+from sources.forge import Case, sample_cases
+from sources.forge.cases import fitting
+
+SIZE, FACE_SHARE = (240, 320), 0.5
+"""Height and width of a frame, and its faces' sizes as a share of the forge's usual ones."""
+SETTINGS = Measure(frames=2, context=3, crop_size=192)
+MOST_REGIONS = 2
+"""Operations of a mixture: with more, explanations become longer than a small model reads."""
+WEAKEST = 0.5
+"""Strengths below this are barely seen by a person, too."""
+CODE = ("schemas", "fict", "sources", "annotators", "benchmarks/forged_rows.py")
+
+Progress = Callable[[str, int, int], None]
+
+
+def forged_shard(
+    path: Path, seed: int, cases: int, workers: int = 1, progress: Progress | None = None
+) -> Path:
+    """Makes a shard of forged rows, or leaves one that is already there as the same code made it.
+
+    Args:
+        path: The shard.
+        seed: Decides the cases.
+        cases: Clips to forge; each gives at most two rows, a rejected frame none.
+        workers: Processes.
+        progress: Called as `(stage, done, total)`.
+    """
+    facts = {"seed": seed, "cases": cases, "code": source_hash(*CODE)}
+    if path.is_file() and read_metadata(path).get("forged") == facts:
+        return path
+    rows: list[AnnotatedFrame] = []
+    for done, found in enumerate(_each(_cases(seed, cases), workers), 1):
+        rows += found
+        if progress:
+            progress(f"forging {path.stem}", done, cases)
+    fict = {"version": load_tree().version, "categories": categories()}
+    return write_records(path, rows, AnnotatedFrame, {"fict": fict, "forged": facts})
+
+
+def _cases(seed: int, count: int) -> list[Case]:
+    """Gives forgeries of one or two visible operations, without occluders and controls."""
+    small = [_small(case, seed) for case in sample_cases(seed, 2 * count) if not case.control]
+    return [case for case in small if case.operations][:count]
+
+
+def _small(case: Case, seed: int) -> Case:
+    small = replace(case, size=SIZE, face=round(FACE_SHARE * case.face))
+    fit = fitting(small)
+    operations = [(name, max(s, WEAKEST)) for name, s in case.operations if name in fit]
+    return replace(
+        small,
+        name=f"{seed}-{case.name}",
+        operations=tuple(operations[:MOST_REGIONS]),
+        compression="c23" if case.compression == "c40" else case.compression,
+        occluder=None,
+        frames=SETTINGS.frames * SETTINGS.context,
+    )
+
+
+def _each(cases: Sequence[Case], workers: int) -> Iterator[list[AnnotatedFrame]]:
+    if workers == 1:
+        yield from map(annotate_case, cases)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(annotate_case, cases, chunksize=8)
+
+
+def annotate_case(case: Case) -> list[AnnotatedFrame]:
+    """Forges a case and gives its rows; a frame that the pipeline rejects has none."""
+    measurer = Measurer(SETTINGS)
+    film, pair, clip = play(case, measurer)
+    assert film.mixture, "only forgeries are asked for"
+    forgery = film.mixture.parts[0][0].forgery
+    named = pair.model_copy(update={"method": case.operations[0][0], "dataset": "forged"})
+    job = PairJob(Path("/"), named, forgery, "", "", "bench")
+    rows = []
+    for crop, found in clip.chosen(diff(clip.crops, SETTINGS.diff)):
+        try:
+            frame = measurer.measure_frame(job, crop, found)
+            rows.append(publish(said_by_evidence(frame, SETTINGS.evidence), "bench"))
+        except Rejected:
+            continue
+    return rows
