@@ -97,7 +97,7 @@ def _entry(key: str, picture: Path, asked: Mapping[str, _Asked]) -> Entry:
     blank = np.zeros((1, 1), np.uint8)
     cases = [
         Case(
-            one.question, side, Prompt(one.question), tuple(one.answer), none, (), blank,
+            one.question, Prompt(one.question), tuple(one.answer), none, (), blank,
             Truth(), is_clean=False,
         )
         for one in asked.values()

@@ -18,7 +18,7 @@ from model.metrics.case import Case, Figures, Metric
 from model.metrics.grounding import Grounding
 from model.metrics.labels import Classes, Detection, Sight
 from model.metrics.overlap import Overlap
-from model.metrics.rows import EvaluationSet, View
+from model.metrics.rows import EvaluationSet, Shown
 from model.metrics.statements import Change, Statements
 from model.metrics.words import Words
 from schemas.records import SEG
@@ -78,12 +78,12 @@ class Scores:
     sight: Sight = field(default_factory=Sight)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def ask(self, system: Answers, view: View) -> None:
+    def ask(self, system: Answers, shown: Shown) -> None:
         """Asks a system about one image and scores what it says."""
-        answers = system.answer(view.image, [case.prompt for case in view.cases])
-        for case, answer in zip(view.cases, answers, strict=True):
+        answers = system.answer(shown.image, [case.prompt for case in shown.cases])
+        for case, answer in zip(shown.cases, answers, strict=True):
             self.add(case, answer)
-        self.sight.add(view.side, view.artifact, view.labels, system.see(view.image))
+        self.sight.add(shown.side, shown.artifact, shown.labels, system.see(shown.image))
 
     def add(self, case: Case, answer: Answer) -> None:
         """Scores one answer."""
@@ -139,10 +139,10 @@ def evaluate(
     scores = {name: Scores(data) for name in systems}
     questions: Counter[str] = Counter()
     images, total = 0, 2 * len(data)
-    for view in data.views():
+    for shown in data.shown():
         for name, system in systems.items():
-            scores[name].ask(system, view)
-        questions.update(case.task for case in view.cases)
+            scores[name].ask(system, shown)
+        questions.update(case.task for case in shown.cases)
         images += 1
         if progress:
             progress("evaluate", images, total)
@@ -173,8 +173,8 @@ def with_baselines(
 
 
 def _cases(data: EvaluationSet, progress: Progress | None) -> Iterator[Case]:
-    for number, view in enumerate(data.views(), 1):
-        yield from view.cases
+    for number, shown in enumerate(data.shown(), 1):
+        yield from shown.cases
         if progress:
             progress("constant", number, 2 * len(data))
 

@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?%?")
 _DEGREE = re.compile(r"\b(?:slightly|clearly|much) ")
 _VERBS = {"are": "is", "have": "has", "sit": "sits", "show": "shows"}
 _VERB = re.compile(rf"\b(?:{'|'.join(_VERBS)})\b")
-_QUANTITY = re.compile(r"[,:][^,:]*\d[^,:]*(?=[.!?]?$)")
+_QUANTITY = re.compile(r"[,:][^,:]*\d[^,:]*?(?=[.!?]?$)")
 
 
 @dataclass(frozen=True)

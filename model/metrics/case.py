@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from model.answer import Answer, Prompt
 from schemas.phrasebook import Stated
-from schemas.records import Side
 
 Figures = dict[str, float | None]
 """Figures by name; None where nothing could be measured, such as an AUC of one class."""
@@ -37,7 +36,6 @@ class Case:
 
     Attributes:
         task: FiFa-11 task code, or another name of a kind of question.
-        side: The side that is asked about.
         prompt: What the model gets.
         references: Right answers, marks included; the first is the row's own.
         masks: `(N, H, W) bool`, one for each `[SEG]` of the first right answer.
@@ -48,7 +46,6 @@ class Case:
     """
 
     task: str
-    side: Side
     prompt: Prompt
     references: tuple[str, ...]
     masks: NDArray[np.bool_]

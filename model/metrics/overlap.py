@@ -35,7 +35,8 @@ def iou_matrix(said: Masks, right: Masks) -> NDArray[np.float64]:
     """
     if said.dtype != np.bool_ or right.dtype != np.bool_:
         raise TypeError(f"masks must be bool, not {said.dtype} and {right.dtype}")
-    ours, theirs = (each.reshape(len(each), -1).astype(np.float32) for each in (said, right))
+    pixels = right.shape[1] * right.shape[2]
+    ours, theirs = (each.reshape(-1, pixels).astype(np.float32) for each in (said, right))
     both = (ours @ theirs.T).astype(np.float64)
     union = ours.sum(1)[:, None] + theirs.sum(1)[None] - both
     iou: NDArray[np.float64] = np.divide(both, union, out=np.zeros_like(both), where=union > 0)

@@ -12,8 +12,8 @@ class Oracle:
     """Gives each question the row's own answer and masks."""
 
     def __init__(self, data: EvaluationSet) -> None:
-        self._views = {view.image.numpy().tobytes(): view for view in data.views()}
-        self._cases = {_key(v.image, c.prompt): c for v in data.views() for c in v.cases}
+        self._views = {view.image.numpy().tobytes(): view for view in data.shown()}
+        self._cases = {_key(v.image, c.prompt): c for v in data.shown() for c in v.cases}
 
     def answer(self, image, prompts):
         cases = [self._cases[_key(image, prompt)] for prompt in prompts]
