@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
-DATASET ?= toy
+TEST_PROCESSES ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -20,7 +20,7 @@ demo: $(STAMP)
 	@$(BIN)/facext annotate toy --resume=if-possible; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ]
 
 test: $(DEV_STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .
