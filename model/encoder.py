@@ -28,7 +28,7 @@ class Encoder(Protocol):
     channels: tuple[int, ...]
     """Channels of each map, finest first; the last map's cells become the language's tokens."""
     strides: tuple[int, ...]
-    """Pixels of a cell's side in each map, powers of two."""
+    """Pixels of a cell's side in each map."""
 
     def __call__(self, images_B3SS: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Gives a `(B, C, h, w)` map for each of `channels`, from RGB of 0 to 1."""
@@ -65,6 +65,8 @@ class ClipEncoder(nn.Module):
             )
         if image_size % patch:
             raise UsageError(f"image_size {image_size} is no multiple of the patch size {patch}")
+        if config.detail and patch & (patch - 1):
+            raise UsageError(f"encoder.detail needs patches of 2, 4, 8, ... pixels, not {patch}")
         self.layers = config.layers
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.layers)
         self.detail = Detail(config.detail, width, patch) if config.detail else None

@@ -99,7 +99,12 @@ class QueryDecoder(nn.Module):
             query_M1C = read(query_M1C, cells_FNC[frame_M])
         end_MC: torch.Tensor = self.end(query_M1C[:, 0])
         fine_FCHW = functional.gelu(self.up(pixels_FCHW))
-        product_MHW = torch.einsum("mc,mchw->mhw", end_MC[:, :-1], fine_FCHW[frame_M])
+        own = [(frame_M == frame).nonzero()[:, 0] for frame in range(len(fine_FCHW))]
+        products = [  # image by image: a copy of the pixels for each mask would fill the memory
+            torch.einsum("mc,chw->mhw", end_MC[at, :-1], fine_CHW)
+            for at, fine_CHW in zip(own, fine_FCHW, strict=True)
+        ]
+        product_MHW = torch.cat(products)[torch.cat(own).argsort()]
         return product_MHW / math.sqrt(fine_FCHW.shape[1]) + end_MC[:, -1, None, None]
 
 

@@ -65,7 +65,7 @@ def test_a_language_model_without_a_pad_token_gets_one():
 @pytest.mark.parametrize("question", ["what is [SEG]?", "<image> again", "<region> and <box>"])
 def test_questions_may_not_hold_what_the_model_would_misread(question):
     vocabulary = Vocabulary(words(), PROMPT)
-    with pytest.raises(UsageError, match="may (not )?hold"):
+    with pytest.raises(UsageError, match=r"may (not )?hold"):
         vocabulary.encode(question, None, 1)
 
 
