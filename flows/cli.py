@@ -14,6 +14,7 @@ from flows.commands.about import doctor, tree
 from flows.commands.annotate import annotate, plan
 from flows.commands.bench import bench, calibrate
 from flows.commands.forge import forge
+from flows.commands.infer import evaluate, explain, serve
 from flows.commands.model import train
 from flows.commands.qa import qa
 from schemas.errors import FacextError, UsageError
@@ -32,7 +33,20 @@ def facext() -> None:
     """
 
 
-for command in (annotate, plan, forge, qa, tree, doctor, calibrate, bench, train):
+for command in (
+    annotate,
+    plan,
+    forge,
+    qa,
+    tree,
+    doctor,
+    calibrate,
+    bench,
+    train,
+    evaluate,
+    serve,
+    explain,
+):
     facext.add_command(command)
 
 
