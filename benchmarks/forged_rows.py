@@ -14,6 +14,8 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+
 from annotators.diff import diff
 from annotators.pipeline import Measurer, PairJob
 from annotators.publish import publish, said_by_evidence
@@ -27,14 +29,23 @@ from schemas.records import AnnotatedFrame
 from schemas.shards import read_metadata, write_records
 from sources.forge import Case, sample_cases
 from sources.forge.cases import fitting
+from sources.forge.design import STRENGTHS
+from sources.forge.methods import METHODS
+from sources.forge.mixture import distinct
+from sources.forge.operation import Operation
+from sources.forge.operations import OPERATIONS
 
 SIZE, FACE_SHARE = (240, 320), 0.5
 """Height and width of a frame, and its faces' sizes as a share of the forge's usual ones."""
-SETTINGS = Measure(frames=2, context=3, crop_size=192)
-MOST_REGIONS = 2
-"""Operations of a mixture: with more, explanations become longer than a small model reads."""
+SETTINGS = Measure(frames=2, context=3, crop_size=192, crop_margin=1.3)
+"""Little around the face: a small model sees few pixels."""
+RETOUCHES = (
+    "tan_forehead", "sharpen_forehead", "darken_brows", "lighten_brows", "remove_brows",
+    "blush_cheeks", "redden_nose", "bluish_chin",
+)  # fmt: skip
+"""Beside the toy methods' operations: other kinds of change of the same regions."""
 WEAKEST = 0.5
-"""Strengths below this are barely seen by a person, too."""
+"""Weaker changes are barely seen by a person, too."""
 CODE = ("schemas", "fict", "sources", "annotators", "benchmarks/forged_rows.py")
 
 Progress = Callable[[str, int, int], None]
@@ -64,23 +75,37 @@ def forged_shard(
     return write_records(path, rows, AnnotatedFrame, {"fict": fict, "forged": facts})
 
 
+def operations() -> tuple[str, ...]:
+    """Gives the operations of the set: those of the toy dataset, and some retouches."""
+    toy = {variant.operation for variants in METHODS.values() for variant in variants}
+    return (*sorted(toy - {""}), *RETOUCHES)
+
+
 def _cases(seed: int, count: int) -> list[Case]:
-    """Gives forgeries of one or two visible operations, without occluders and controls."""
-    small = [_small(case, seed) for case in sample_cases(seed, 2 * count) if not case.control]
-    return [case for case in small if case.operations][:count]
+    """Gives forgeries of one or two operations, without occluders and controls."""
+    rng = np.random.default_rng([seed, 9])
+    plain = [case for case in sample_cases(seed, 2 * count) if not case.control][:count]
+    cases = [_forgery(case, f"{seed}-{case.name[:4]}", rng) for case in plain]
+    return sorted(cases, key=lambda case: (case.picture.name, case.look, case.face))  # few stills
 
 
-def _small(case: Case, seed: int) -> Case:
-    small = replace(case, size=SIZE, face=round(FACE_SHARE * case.face))
-    fit = fitting(small)
-    operations = [(name, max(s, WEAKEST)) for name, s in case.operations if name in fit]
-    return replace(
-        small,
-        name=f"{seed}-{case.name}",
-        operations=tuple(operations[:MOST_REGIONS]),
+def _forgery(case: Case, name: str, rng: np.random.Generator) -> Case:
+    small = replace(
+        case,
+        name=name,
         compression="c23" if case.compression == "c40" else case.compression,
         occluder=None,
         frames=SETTINGS.frames * SETTINGS.context,
+        size=SIZE,
+        face=round(FACE_SHARE * case.face),
+    )
+    chosen: list[Operation] = []
+    for each in rng.permutation(sorted(set(operations()) & fitting(small))):
+        if len(chosen) < 1 + rng.integers(2) and distinct([*chosen, OPERATIONS[each]]):
+            chosen.append(OPERATIONS[each])
+    strengths = rng.choice([s for s in STRENGTHS if s >= WEAKEST], len(chosen))
+    return replace(
+        small, operations=tuple((o.name, float(s)) for o, s in zip(chosen, strengths, strict=True))
     )
 
 

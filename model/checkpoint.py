@@ -95,7 +95,7 @@ def _chosen(folder: Path) -> Path:
 
 
 def saved_names(network: FifaNetwork) -> list[str]:
-    """Gives the parameters that a checkpoint holds: those that no path of the configuration gives."""
+    """Gives the parameters that a checkpoint holds: all that no path of the configuration gives."""
     config = network.config
     given = [
         f"{part}."

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from model.config import EncoderConfig
@@ -27,7 +28,7 @@ class Encoder(Protocol):
     channels: tuple[int, ...]
     """Channels of each map, finest first; the last map's cells become the language's tokens."""
     strides: tuple[int, ...]
-    """Pixels of a cell's side in each map, powers of two."""
+    """Pixels of a cell's side in each map."""
 
     def __call__(self, images_B3SS: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Gives a `(B, C, h, w)` map for each of `channels`, from RGB of 0 to 1."""
@@ -42,70 +43,96 @@ class ClipEncoder(nn.Module):
     """A CLIP vision transformer, random or pretrained (OpenAI-CLIP, FaRL), at any image size.
 
     The states of several layers are put together: the early ones hold what was retouched, the late
-    ones what it is (Faceptor's finding). Small convolutions may run beside it, for detail that is
-    finer than a patch.
+    ones what it is (Faceptor's finding). Convolutions may run beside it: they give finer maps, and
+    add to the patches, which teaches a small transformer in minutes what it would need days for.
 
     Args:
         config: Which one; see `EncoderConfig`.
         image_size: Side of the images.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, config: EncoderConfig, image_size: int) -> None:
         super().__init__()
         self.vit = _load(config, image_size)
-        width, patch = self.vit.config.hidden_size, self.vit.config.patch_size
-        self.layers = config.layers
-        if not config.layers or max(config.layers) > self.vit.config.num_hidden_layers:
+        known: Any = self.vit.config
+        width, patch = int(known.hidden_size), int(known.patch_size)
+        if not config.layers or max(config.layers) > known.num_hidden_layers:
             raise UsageError(
-                f"encoder.layers {list(config.layers)}: the encoder has "
-                f"{self.vit.config.num_hidden_layers}"
+                f"encoder.layers {list(config.layers)}: the encoder has {known.num_hidden_layers}"
             )
         if image_size % patch:
             raise UsageError(f"image_size {image_size} is no multiple of the patch size {patch}")
+        if config.detail and patch & (patch - 1):
+            raise UsageError(f"encoder.detail needs patches of 2, 4, 8, ... pixels, not {patch}")
+        self.layers = config.layers
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.layers)
-        self.channels: tuple[int, ...] = (width * len(self.layers),)
-        self.strides: tuple[int, ...] = (patch,)
-        self.detail = Detail(config.detail) if config.detail else None
-        if self.detail:
-            self.channels, self.strides = (config.detail, *self.channels), (2, patch)
+        self.detail = Detail(config.detail, width, patch) if config.detail else None
+        fine = self.detail.channels if self.detail else ()
+        self.channels: tuple[int, ...] = (*fine, width * len(self.layers))
+        self.strides: tuple[int, ...] = (*(2 ** (k + 1) for k in range(len(fine))), patch)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def forward(self, images_B3SS: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Gives the maps; see `Encoder`."""
         pixels_B3SS = (images_B3SS - self.mean) / self.std
-        states = self.vit(pixels_B3SS, output_hidden_states=True, interpolate_pos_encoding=True)
-        chosen = [
-            norm(states.hidden_states[layer][:, 1:])
-            for norm, layer in zip(self.norms, self.layers, strict=True)
-        ]
+        fine: tuple[torch.Tensor, ...] = ()
+        state_BLD = self.vit.embeddings(pixels_B3SS, interpolate_pos_encoding=True)
+        if self.detail:
+            *found, patches_BDhw = self.detail(pixels_B3SS)
+            fine = tuple(found)
+            added_BND = patches_BDhw.flatten(2).transpose(1, 2)
+            state_BLD = state_BLD + functional.pad(added_BND, (0, 0, 1, 0))
+        state_BLD = self.vit.pre_layrnorm(state_BLD)
+        chosen = []
+        for number, layer in enumerate(self.vit.encoder.layers[: max(self.layers)], 1):
+            state_BLD = layer(state_BLD, attention_mask=None)
+            if number in self.layers:
+                chosen.append(self.norms[self.layers.index(number)](state_BLD[:, 1:]))
         cells = images_B3SS.shape[-1] // self.strides[-1]
-        grid_BChw = torch.cat(chosen, dim=-1).transpose(1, 2).unflatten(2, (cells, cells))
-        return (self.detail(pixels_B3SS), grid_BChw) if self.detail else (grid_BChw,)
+        states_BCN = torch.cat(chosen, dim=-1).transpose(1, 2)
+        return (*fine, states_BCN.reshape(*states_BCN.shape[:2], cells, cells))
 
 
 class Detail(nn.Module):
-    """Convolutions at half the image's size.
+    """Convolutions that halve the image until a cell is a patch.
 
     Args:
-        channels: Channels of the map.
+        first: Channels at half the image's size; each further map has half as many more.
+        width: Channels of the patches.
+        patch: Pixels of a patch's side, a power of two.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, first: int, width: int, patch: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, channels, 3, stride=2, padding=1),
-            nn.GroupNorm(4, channels),
-            nn.GELU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.GroupNorm(4, channels),
-            nn.GELU(),
+        levels = patch.bit_length() - 2
+        self.channels = tuple(first + first // 2 * k for k in range(levels))
+        self.levels = nn.ModuleList(
+            _convolutions(before, after)
+            for before, after in zip((3, *self.channels), self.channels, strict=False)
         )
+        self.patches = nn.Conv2d(self.channels[-1], width, 3, stride=2, padding=1)
 
-    def forward(self, pixels_B3SS: torch.Tensor) -> torch.Tensor:
-        """Gives a `(B, C, S / 2, S / 2)` map."""
-        found: torch.Tensor = self.layers(pixels_B3SS)
-        return found
+    def forward(self, pixels_B3SS: torch.Tensor) -> list[torch.Tensor]:
+        """Gives the maps of `channels`, finest first, and what to add to the patches."""
+        maps = [pixels_B3SS]
+        for level in self.levels:
+            maps.append(level(maps[-1]))
+        return [*maps[1:], self.patches(maps[-1])]
+
+
+def _convolutions(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=2, padding=1),
+        nn.GroupNorm(4, after),
+        nn.GELU(),
+        nn.Conv2d(after, after, 3, padding=1),
+        nn.GroupNorm(4, after),
+        nn.GELU(),
+    )
 
 
 ENCODERS: dict[str, Callable[[EncoderConfig, int], nn.Module]] = {"clip": ClipEncoder}

@@ -19,27 +19,27 @@ class Looked:
 
     Attributes:
         fake_F: Logit of being fake.
-        concepts_FKHW: Logits of the FICT node of each pixel.
+        concepts_FHWK: Logits of the FICT node of each pixel, of every second one in training.
         artifact_FHW: Logit of each pixel of being changed.
         above: `(K, K)`, `model.regions.ancestry`.
     """
 
     fake_F: torch.Tensor
-    concepts_FKHW: torch.Tensor
+    concepts_FHWK: torch.Tensor
     artifact_FHW: torch.Tensor
     above: torch.Tensor
 
     def of(self, frame_B: torch.Tensor) -> Looked:
         """Gives the same of some of the frames."""
         return Looked(
-            self.fake_F[frame_B], self.concepts_FKHW[frame_B], self.artifact_FHW[frame_B],
+            self.fake_F[frame_B], self.concepts_FHWK[frame_B], self.artifact_FHW[frame_B],
             self.above,
         )  # fmt: skip
 
     def concept(self, frame_R: torch.Tensor, category_R: torch.Tensor) -> torch.Tensor:
         """Gives `(R, H, W)`: how likely each pixel is of a FICT node or of one below it."""
-        likely_RKHW = self.concepts_FKHW[frame_R].float().softmax(dim=1)
-        return torch.einsum("rkhw,rk->rhw", likely_RKHW, self.above.T[category_R])
+        likely_RHWK = self.concepts_FHWK[frame_R].float().softmax(dim=-1)
+        return torch.einsum("rhwk,rk->rhw", likely_RHWK, self.above.T[category_R])
 
 
 class Heads(nn.Module):
@@ -55,10 +55,7 @@ class Heads(nn.Module):
     def __init__(self, channels: int, above: torch.Tensor) -> None:
         super().__init__()
         self.register_buffer("above", above, persistent=False)
-        self.hidden = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(8, channels), nn.GELU()
-        )
-        self.concepts = nn.Conv2d(channels, len(above), 1)
+        self.concepts = nn.Linear(channels, len(above))
         self.artifact = nn.Conv2d(channels, 1, 1)
         self.fake = nn.Sequential(
             nn.Linear(2 * channels + 2, channels), nn.GELU(), nn.Linear(channels, 1)
@@ -66,14 +63,15 @@ class Heads(nn.Module):
 
     def forward(self, pixels_FCHW: torch.Tensor) -> Looked:
         """Gives what they say of frames."""
-        hidden_FCHW = self.hidden(pixels_FCHW)
-        artifact_FHW = self.artifact(hidden_FCHW)[:, 0]
+        artifact_FHW = self.artifact(pixels_FCHW)[:, 0]
         likely_FN = artifact_FHW.flatten(1).sigmoid()
         seen_FC = [
-            hidden_FCHW.mean(dim=(2, 3)),
-            hidden_FCHW.amax(dim=(2, 3)),
+            pixels_FCHW.mean(dim=(2, 3)),
+            pixels_FCHW.amax(dim=(2, 3)),
             likely_FN.mean(dim=1, keepdim=True),
             likely_FN.amax(dim=1, keepdim=True),
         ]
         fake_F = self.fake(torch.cat(seen_FC, dim=1))[:, 0]
-        return Looked(fake_F, self.concepts(hidden_FCHW), artifact_FHW, self.above)
+        some = pixels_FCHW[..., ::2, ::2] if self.training else pixels_FCHW
+        concepts_FHWK = self.concepts(some.permute(0, 2, 3, 1).contiguous())
+        return Looked(fake_F, concepts_FHWK, artifact_FHW, self.above)

@@ -1,7 +1,8 @@
 """The losses as sums and counts: a mean over all ranks and pieces is the sum over the global count.
 
 Means of means would weigh a rank that happens to have few masks more, and one rank and two would
-not train alike. Masks are compared in fp32.
+not train alike. Masks are compared in fp32 and at the image's size: at half of it, the best mask of
+an eyelid has an IoU of 0.6 with the truth.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from model.vocabulary import IGNORED
 
 NAMES = ("text", "mask_bce", "mask_dice", "det", "concepts", "artifact")
 """Of the losses, and of their weights in `LossConfig`."""
+MANY = 4.0
+"""Weight of cross-entropy against Dice in the artifact map: changed pixels are few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,7 @@ class Sums:
 
     Attributes:
         losses: `(6,)`, the sum of each of `NAMES` over its tokens, masks or samples.
-        iou: Sum of the masks' IoU with the truth, at the size of the pixel map; no gradient.
+        iou: Sum of the masks' IoU with the truth, at the image's size; no gradient.
         fake_B: Logit of being fake; no gradient.
         right: Tokens of the answers that were the likeliest; no gradient.
     """
@@ -68,18 +71,24 @@ def losses(
         bce = dice = 0.0 * masks_MHW.sum()
         iou = masks_MHW.new_zeros(())
     else:
-        truth_MHW = shrink(batch.masks_MSS, masks_MHW)
-        bce, dice = bce_sum(masks_MHW, truth_MHW), dice_sum(masks_MHW, truth_MHW)
-        iou = iou_sum(masks_MHW.detach(), truth_MHW)
+        truth_MSS = batch.masks_MSS
+        masks_MSS = functional.interpolate(
+            masks_MHW[:, None], truth_MSS.shape[-2:], mode="bilinear", align_corners=False
+        )[:, 0]
+        bce, dice = bce_sum(masks_MSS, truth_MSS), dice_sum(masks_MSS, truth_MSS)
+        iou = iou_sum(masks_MSS.detach(), truth_MSS)
     artifact_BHW = looked.artifact_FHW.float()
     changed_BHW = shrink(batch.artifact_BSS, artifact_BHW)
-    artifact = bce_sum(artifact_BHW, changed_BHW) + dice_sum(artifact_BHW, changed_BHW)
+    has_B = batch.fake_B > 0
+    artifact = MANY * bce_sum(artifact_BHW, changed_BHW)
+    artifact = artifact + dice_sum(artifact_BHW[has_B], changed_BHW[has_B])
     det = functional.binary_cross_entropy_with_logits(
         looked.fake_F.float(), batch.fake_B, reduction="sum"
     )
-    concepts_BHW = _nearest(batch.concepts_BSS, artifact_BHW)
+    likely_BHWK = looked.concepts_FHWK.float()
+    concepts_BHW = _nearest(batch.concepts_BSS, likely_BHWK.shape[1:3])
     concepts = functional.cross_entropy(
-        looked.concepts_FKHW.float(), concepts_BHW, reduction="sum"
+        likely_BHWK.flatten(0, 2), concepts_BHW.flatten(), reduction="sum"
     ) / concepts_BHW[0].numel()  # fmt: skip
     return Sums(
         losses=torch.stack([text, bce, dice, det, concepts, artifact]),
@@ -94,8 +103,8 @@ def shrink(truth: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return functional.adaptive_avg_pool2d(truth.float(), like.shape[-2:])
 
 
-def _nearest(concepts_BSS: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    found = functional.interpolate(concepts_BSS[:, None].float(), like.shape[-2:], mode="nearest")
+def _nearest(concepts_BSS: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    found = functional.interpolate(concepts_BSS[:, None].float(), tuple(shape), mode="nearest")
     return found[:, 0].long()
 
 
@@ -114,7 +123,7 @@ def dice_sum(logits_MHW: torch.Tensor, truth_MHW: torch.Tensor) -> torch.Tensor:
 
 
 def iou_sum(logits_MHW: torch.Tensor, truth_MHW: torch.Tensor) -> torch.Tensor:
-    """Gives the sum over masks of the IoU of what is likelier in than out; 1 where both are empty."""
+    """Gives the sum over masks of the IoU of what is likelier in than not; 1 if both are empty."""
     found, truth = logits_MHW > 0, truth_MHW > 0.5
     both = (found & truth).sum(dim=(1, 2)).float()
     either = (found | truth).sum(dim=(1, 2)).float()

@@ -37,31 +37,27 @@ class Neck(nn.Module):
             nn.ConvTranspose2d(width, width, 2, stride=2)
             for _ in range(round(math.log2(strides[-1] / self.stride)))
         )
-        self.mix = nn.ModuleList(
-            nn.Sequential(
-                nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
-            )
-            for _ in self.up
-        )  # fmt: skip
-        self.out = nn.GroupNorm(8, width)
+        self.out = nn.Sequential(
+            nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.GELU()
+        )
 
     def forward(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Gives the grid `(B, C, h, w)` and the pixels `(B, C, H, W)`."""
         grid_BChw: torch.Tensor = self.lateral[-1](maps[-1])
         pixels, stride = grid_BChw, self.strides[-1]
-        for up, mix in zip(self.up, self.mix, strict=True):
+        for up in self.up:
             pixels, stride = up(pixels), stride // 2
             for each, lateral, own in zip(maps[:-1], self.lateral[:-1], self.strides, strict=False):
                 if own == stride:
-                    pixels = pixels + lateral(each)
-            pixels = pixels + mix(pixels)
+                    pixels = functional.gelu(pixels + lateral(each))
         return grid_BChw, self.out(pixels)
 
 
 class QueryDecoder(nn.Module):
     """A light decoder: the query reads the grid, and its product with each pixel is the mask.
 
-    The pixels are made once for all masks of an image (as in Faceptor and Mask2Former).
+    The pixels are made once for all masks of an image (as in Faceptor and Mask2Former), at twice
+    the size of the pixel map: thin regions need it.
 
     Args:
         width: C.
@@ -79,20 +75,37 @@ class QueryDecoder(nn.Module):
             )
             for _ in range(layers)
         )  # fmt: skip
-        self.end = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width + 1))
+        self.up = nn.ConvTranspose2d(width, width // 2, 2, stride=2)
+        self.end = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width // 2 + 1))
 
     def forward(
-        self, state_MD: torch.Tensor, grid_MChw: torch.Tensor, pixels_MCHW: torch.Tensor
+        self,
+        state_MD: torch.Tensor,
+        frame_M: torch.Tensor,
+        grid_FChw: torch.Tensor,
+        pixels_FCHW: torch.Tensor,
     ) -> torch.Tensor:
-        """Gives `(M, H, W)` logits from states, grids and pixels of each mask's image."""
+        """Gives `(M, 2H, 2W)` logits.
+
+        Args:
+            state_MD: States at `[SEG]`.
+            frame_M: Frame that each is about.
+            grid_FChw: Coarse maps.
+            pixels_FCHW: Fine maps.
+        """
         query_M1C = self.query(state_MD)[:, None]
-        places_1NC = sines(grid_MChw)
-        cells_MNC = grid_MChw.flatten(2).transpose(1, 2) + places_1NC
+        cells_FNC = grid_FChw.flatten(2).transpose(1, 2) + sines(grid_FChw)
         for read in self.reads:
-            query_M1C = read(query_M1C, cells_MNC)
-        end_MC1: torch.Tensor = self.end(query_M1C[:, 0])
-        product_MHW = torch.einsum("mc,mchw->mhw", end_MC1[:, :-1], pixels_MCHW)
-        return product_MHW / math.sqrt(pixels_MCHW.shape[1]) + end_MC1[:, -1, None, None]
+            query_M1C = read(query_M1C, cells_FNC[frame_M])
+        end_MC: torch.Tensor = self.end(query_M1C[:, 0])
+        fine_FCHW = functional.gelu(self.up(pixels_FCHW))
+        own = [(frame_M == frame).nonzero()[:, 0] for frame in range(len(fine_FCHW))]
+        products = [  # image by image: a copy of the pixels for each mask would fill the memory
+            torch.einsum("mc,chw->mhw", end_MC[at, :-1], fine_CHW)
+            for at, fine_CHW in zip(own, fine_FCHW, strict=True)
+        ]
+        product_MHW = torch.cat(products)[torch.cat(own).argsort()]
+        return product_MHW / math.sqrt(fine_FCHW.shape[1]) + end_MC[:, -1, None, None]
 
 
 class SamDecoder(nn.Module):
@@ -117,9 +130,14 @@ class SamDecoder(nn.Module):
         self.dense = nn.Parameter(torch.zeros(width, 1, 1))
 
     def forward(
-        self, state_MD: torch.Tensor, grid_MChw: torch.Tensor, pixels_MCHW: torch.Tensor
+        self,
+        state_MD: torch.Tensor,
+        frame_M: torch.Tensor,
+        grid_FChw: torch.Tensor,
+        pixels_FCHW: torch.Tensor,
     ) -> torch.Tensor:
-        """Gives `(M, 4h, 4w)` logits, scaled to the sides of the pixels; see `QueryDecoder`."""
+        """Gives `(M, 4h, 4w)` logits; see `QueryDecoder`. The fine maps are not used."""
+        grid_MChw = grid_FChw[frame_M]
         places_1Chw = sines(grid_MChw).transpose(1, 2).unflatten(2, grid_MChw.shape[-2:])
         masks_M11HW, _ = self.sam(
             image_embeddings=grid_MChw,
@@ -128,9 +146,8 @@ class SamDecoder(nn.Module):
             dense_prompt_embeddings=self.dense.expand_as(grid_MChw),
             multimask_output=False,
         )
-        return functional.interpolate(
-            masks_M11HW[:, 0], pixels_MCHW.shape[-2:], mode="bilinear", align_corners=False
-        )[:, 0]
+        masks_MHW: torch.Tensor = masks_M11HW[:, 0, 0]
+        return masks_MHW
 
 
 DECODERS: dict[str, type[QueryDecoder] | type[SamDecoder]] = {

@@ -180,8 +180,9 @@ class FifaNetwork(nn.Module):
         with torch.autocast(state_MD.device.type, enabled=False):
             logits: torch.Tensor = self.masks(
                 state_MD.float(),
-                features.grid_FChw[frame_M].float(),
-                features.pixels_FCHW[frame_M].float(),
+                frame_M,
+                features.grid_FChw.float(),
+                features.pixels_FCHW.float(),
             )
         return logits
 

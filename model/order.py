@@ -18,14 +18,18 @@ Place = tuple[int, int]
 """Epoch and number of a sample."""
 
 
+SIDES = 2
+"""Samples of a row, which follow each other: what differs between them is the forgery alone."""
+
+
 @dataclass(frozen=True)
 class Order:
     """An endless stream of samples, epoch after epoch.
 
     Attributes:
-        groups: Row group of each sample; samples are numbered from 0.
+        groups: Row group of each row; row k has the samples 2 k and 2 k + 1.
         seed: Another seed gives another order.
-        window: Row groups among which samples are shuffled.
+        window: Row groups among which rows are shuffled.
     """
 
     groups: tuple[int, ...]
@@ -38,7 +42,7 @@ class Order:
 
     def batch(self, step: int, size: int) -> list[Place]:
         """Gives the samples of a step, over all ranks; batches run on over the end of an epoch."""
-        count = len(self.groups)
+        count = SIDES * len(self.groups)
         places = range(step * size, (step + 1) * size)
         return [(at // count, int(self.epoch(at // count)[at % count])) for at in places]
 
@@ -49,9 +53,10 @@ def _permuted(order: Order, epoch: int) -> NDArray[np.int64]:
     groups = np.asarray(order.groups)
     known = rng.permutation(np.unique(groups))
     windows = [known[at : at + order.window] for at in range(0, len(known), order.window)]
-    return np.concatenate(
+    rows = np.concatenate(
         [rng.permutation(np.flatnonzero(np.isin(groups, window))) for window in windows]
     )
+    return (SIDES * rows[:, None] + np.arange(SIDES)).ravel()
 
 
 def share(batch: Sequence[Place], rank: int, ranks: int, micro: int) -> list[list[Place]]:

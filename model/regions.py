@@ -19,7 +19,7 @@ SHAPE = 16
 
 
 def ancestry(categories: Sequence[Mapping[str, Any]]) -> torch.Tensor:
-    """Gives `(N, N) float32`: 1 where column j is node i or an ancestor of it; N is the last id + 1.
+    """Gives `(N, N) float32`, N the last id + 1: 1 where node j is node i or an ancestor of it.
 
     Args:
         categories: FICT as the shards' metadata holds it: `id`, `name`, `supercategory`.

@@ -79,7 +79,7 @@ class Samples(Dataset[Sample]):
 
     def order(self) -> Order:
         """Gives the order in which to see them."""
-        groups = tuple(self.shards.group_of(row) for row, _ in self.places)
+        groups = tuple(self.shards.group_of(row) for row, _ in self.places[:: len(SIDES)])
         return Order(groups, self.seed, self.config.window)
 
     def __getitem__(self, place: Place) -> Sample:

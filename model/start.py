@@ -34,17 +34,14 @@ def train(config: ModelConfig, data: Path, run: Path, progress: Progress | None 
     shards = open_shards(data, config.data.window)
     model = make_model(config, shards, run)
     learnt, held_out = split(shards, config)
-    samples = [
-        Samples(
-            shards, rows, model.vocabulary, config.data, config.network.image_size,
-            model.network.image_tokens, config.train.seed,
-        )
-        if rows
-        else None
-        for rows in (learnt, held_out)
-    ]  # fmt: skip
-    assert samples[0] is not None, "some rows are always learnt"
-    return Trainer(model, samples[0], samples[1], run).train(progress)
+
+    def samples(rows: list[int]) -> Samples:
+        size, tokens = config.network.image_size, model.network.image_tokens
+        seed = config.train.seed
+        return Samples(shards, rows, model.vocabulary, config.data, size, tokens, seed)
+
+    unseen = samples(held_out) if held_out else None
+    return Trainer(model, samples(learnt), unseen, run).train(progress)
 
 
 def open_shards(data: Path, window: int = 4) -> Shards:

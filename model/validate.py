@@ -1,4 +1,4 @@
-"""Figures of held-out samples with the true text forced upon the model: cheap, for the best step."""
+"""Figures of held-out samples with the true text forced upon the model: cheap, to choose by."""
 
 from __future__ import annotations
 
