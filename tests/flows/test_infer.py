@@ -29,7 +29,6 @@ from tests.results import rows_of
 
 TINY = {
     "network.max_new_tokens": 6,
-    "network.image_size": 64,
     "network.language.words": 400,
 }
 LIE = (
