@@ -56,8 +56,8 @@ class ClipEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, image_size: int) -> None:
         super().__init__()
-        self.vit = _load(config, image_size)
-        known: Any = self.vit.config
+        self.vit: Any = _load(config, image_size)
+        known = self.vit.config
         width, patch = int(known.hidden_size), int(known.patch_size)
         if not config.layers or max(config.layers) > known.num_hidden_layers:
             raise UsageError(
@@ -68,6 +68,8 @@ class ClipEncoder(nn.Module):
         if config.detail and patch & (patch - 1):
             raise UsageError(f"encoder.detail needs patches of 2, 4, 8, ... pixels, not {patch}")
         self.layers = config.layers
+        self.vit.encoder.layers = self.vit.encoder.layers[: max(config.layers)]
+        self.vit.post_layernorm = nn.Identity()  # what no loss reaches would make DDP wait
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.layers)
         self.detail = Detail(config.detail, width, patch) if config.detail else None
         fine = self.detail.channels if self.detail else ()
@@ -88,7 +90,7 @@ class ClipEncoder(nn.Module):
             state_BLD = state_BLD + functional.pad(added_BND, (0, 0, 1, 0))
         state_BLD = self.vit.pre_layrnorm(state_BLD)
         chosen = []
-        for number, layer in enumerate(self.vit.encoder.layers[: max(self.layers)], 1):
+        for number, layer in enumerate(self.vit.encoder.layers, 1):
             state_BLD = layer(state_BLD, attention_mask=None)
             if number in self.layers:
                 chosen.append(self.norms[self.layers.index(number)](state_BLD[:, 1:]))
@@ -135,17 +137,16 @@ def _convolutions(before: int, after: int) -> nn.Sequential:
     )
 
 
-ENCODERS: dict[str, Callable[[EncoderConfig, int], nn.Module]] = {"clip": ClipEncoder}
+ENCODERS: dict[str, Callable[[EncoderConfig, int], Any]] = {"clip": ClipEncoder}
 """Makes an encoder (an `nn.Module` that is an `Encoder`) from its settings and the image's side."""
 
 
-def _load(config: EncoderConfig, image_size: int) -> CLIPVisionModel:
+def _load(config: EncoderConfig, image_size: int) -> Any:
     if not config.path:
         return CLIPVisionModel(CLIPVisionConfig(image_size=image_size, **config.architecture))
     path = Path(config.path)
     if path.is_dir():
-        model: CLIPVisionModel = CLIPVisionModel.from_pretrained(path, local_files_only=True)
-        return model
+        return CLIPVisionModel.from_pretrained(path, local_files_only=True)
     if not path.is_file():
         raise UsageError(f"encoder.path: there is no {path}; name a folder or a .pth file")
     return read_openai(path)

@@ -88,7 +88,7 @@ class FifaMLLM:
         """Looks at one image without being asked; see `model.answer.Answers`."""
         self.network.eval()
         looked = self.network.look(self._pixels(image[None])).looked
-        likely = looked.concepts_FHWK.permute(0, 3, 1, 2)
+        likely = looked.concepts_FhwK.permute(0, 3, 1, 2)
         concepts = _scaled(likely, image.shape[-2:])[0].argmax(dim=0)
         artifact = _scaled(looked.artifact_FHW[:, None], image.shape[-2:])[0, 0].sigmoid()
         return Seen(

@@ -96,7 +96,8 @@ def _load(config: LanguageConfig, vocabulary: Vocabulary) -> Any:
             bos_token_id=None,
             eos_token_id=vocabulary.end_id,
         )
-        model = AutoModelForCausalLM.from_config(known)
+        auto: Any = AutoModelForCausalLM
+        model = auto.from_config(known)
     if model.get_input_embeddings().weight.shape[0] < len(vocabulary):
         model.resize_token_embeddings(len(vocabulary))
     return model

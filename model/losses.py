@@ -85,7 +85,7 @@ def losses(
     det = functional.binary_cross_entropy_with_logits(
         looked.fake_F.float(), batch.fake_B, reduction="sum"
     )
-    likely_BHWK = looked.concepts_FHWK.float()
+    likely_BHWK = looked.concepts_FhwK.float()
     concepts_BHW = _nearest(batch.concepts_BSS, likely_BHWK.shape[1:3])
     concepts = functional.cross_entropy(
         likely_BHWK.flatten(0, 2), concepts_BHW.flatten(), reduction="sum"
@@ -100,7 +100,7 @@ def losses(
 
 def shrink(truth: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Gives `(M, H, W)` masks at the sides of others, by area."""
-    return functional.adaptive_avg_pool2d(truth.float(), like.shape[-2:])
+    return functional.adaptive_avg_pool2d(truth.float(), (like.shape[-2], like.shape[-1]))
 
 
 def _nearest(concepts_BSS: torch.Tensor, shape: torch.Size) -> torch.Tensor:

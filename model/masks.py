@@ -1,7 +1,11 @@
-"""From the state at a `[SEG]` to a mask; two decoders of one form, chosen by name.
+"""From the state at a `[SEG]` to a mask: what was changed, and where the text points.
 
-M is the number of masks, D the width of the language, C that of the pixels, H and W the pixel
-map's sides, h and w the grid's.
+All that the eleven tasks segment was changed by the forgery. So a mask is the product of two
+likelihoods: that a pixel was changed, which the artifact head says of the image once, and that it
+is where this state points, which the decoder says. Two decoders of one form, chosen by name.
+
+M is the number of masks, F of frames, D the width of the language, C and E the channels of pixels
+and of fine pixels, H and W the fine map's sides, h and w the grid's.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ FINEST = 4
 
 
 class Neck(nn.Module):
-    """Puts an encoder's maps together to one map of pixels, finer than the coarsest of them.
+    """Puts an encoder's maps together to maps that are finer than the coarsest of them.
 
     Args:
         channels: Channels of the maps, finest first.
@@ -40,9 +44,12 @@ class Neck(nn.Module):
         self.out = nn.Sequential(
             nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.GELU()
         )
+        self.fine = nn.Sequential(nn.ConvTranspose2d(width, width // 2, 2, stride=2), nn.GELU())
 
-    def forward(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gives the grid `(B, C, h, w)` and the pixels `(B, C, H, W)`."""
+    def forward(
+        self, maps: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Gives the grid `(B, C, h, w)`, the pixels `(B, C, H / 2, W / 2)`, the fine ones."""
         grid_BChw: torch.Tensor = self.lateral[-1](maps[-1])
         pixels, stride = grid_BChw, self.strides[-1]
         for up in self.up:
@@ -50,14 +57,14 @@ class Neck(nn.Module):
             for each, lateral, own in zip(maps[:-1], self.lateral[:-1], self.strides, strict=False):
                 if own == stride:
                     pixels = functional.gelu(pixels + lateral(each))
-        return grid_BChw, self.out(pixels)
+        pixels = self.out(pixels)
+        return grid_BChw, pixels, self.fine(pixels)
 
 
 class QueryDecoder(nn.Module):
-    """A light decoder: the query reads the grid, and its product with each pixel is the mask.
+    """A light decoder: the query reads the grid, and its product with each pixel tells where.
 
-    The pixels are made once for all masks of an image (as in Faceptor and Mask2Former), at twice
-    the size of the pixel map: thin regions need it.
+    The pixels are made once for all masks of an image (as in Faceptor and Mask2Former).
 
     Args:
         width: C.
@@ -75,7 +82,6 @@ class QueryDecoder(nn.Module):
             )
             for _ in range(layers)
         )  # fmt: skip
-        self.up = nn.ConvTranspose2d(width, width // 2, 2, stride=2)
         self.end = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width // 2 + 1))
 
     def forward(
@@ -83,29 +89,27 @@ class QueryDecoder(nn.Module):
         state_MD: torch.Tensor,
         frame_M: torch.Tensor,
         grid_FChw: torch.Tensor,
-        pixels_FCHW: torch.Tensor,
+        fine_FEHW: torch.Tensor,
     ) -> torch.Tensor:
-        """Gives `(M, 2H, 2W)` logits.
+        """Gives `(M, H, W)` logits of where each state points.
 
         Args:
             state_MD: States at `[SEG]`.
             frame_M: Frame that each is about.
             grid_FChw: Coarse maps.
-            pixels_FCHW: Fine maps.
+            fine_FEHW: Fine maps.
         """
         query_M1C = self.query(state_MD)[:, None]
         cells_FNC = grid_FChw.flatten(2).transpose(1, 2) + sines(grid_FChw)
         for read in self.reads:
             query_M1C = read(query_M1C, cells_FNC[frame_M])
         end_MC: torch.Tensor = self.end(query_M1C[:, 0])
-        fine_FCHW = functional.gelu(self.up(pixels_FCHW))
-        own = [(frame_M == frame).nonzero()[:, 0] for frame in range(len(fine_FCHW))]
+        own = [(frame_M == frame).nonzero()[:, 0] for frame in range(len(fine_FEHW))]
         products = [  # image by image: a copy of the pixels for each mask would fill the memory
-            torch.einsum("mc,chw->mhw", end_MC[at, :-1], fine_CHW)
-            for at, fine_CHW in zip(own, fine_FCHW, strict=True)
+            torch.einsum("me,ehw->mhw", end_MC[at, :-1], fine_EHW)
+            for at, fine_EHW in zip(own, fine_FEHW, strict=True)
         ]
-        product_MHW = torch.cat(products)[torch.cat(own).argsort()]
-        return product_MHW / math.sqrt(fine_FCHW.shape[1]) + end_MC[:, -1, None, None]
+        return torch.cat(products)[torch.cat(own).argsort()] + end_MC[:, -1, None, None]
 
 
 class SamDecoder(nn.Module):
@@ -134,11 +138,11 @@ class SamDecoder(nn.Module):
         state_MD: torch.Tensor,
         frame_M: torch.Tensor,
         grid_FChw: torch.Tensor,
-        pixels_FCHW: torch.Tensor,
+        fine_FEHW: torch.Tensor,
     ) -> torch.Tensor:
-        """Gives `(M, 4h, 4w)` logits; see `QueryDecoder`. The fine maps are not used."""
+        """Gives `(M, H, W)` logits; see `QueryDecoder`. Of the fine maps only the size counts."""
         grid_MChw = grid_FChw[frame_M]
-        places_1Chw = sines(grid_MChw).transpose(1, 2).unflatten(2, grid_MChw.shape[-2:])
+        places_1Chw = sines(grid_MChw).transpose(1, 2).reshape(1, *grid_MChw.shape[1:])
         masks_M11HW, _ = self.sam(
             image_embeddings=grid_MChw,
             image_positional_embeddings=places_1Chw.expand(len(grid_MChw), -1, -1, -1),
@@ -146,8 +150,14 @@ class SamDecoder(nn.Module):
             dense_prompt_embeddings=self.dense.expand_as(grid_MChw),
             multimask_output=False,
         )
-        masks_MHW: torch.Tensor = masks_M11HW[:, 0, 0]
-        return masks_MHW
+        return functional.interpolate(
+            masks_M11HW[:, 0], fine_FEHW.shape[-2:], mode="bilinear", align_corners=False
+        )[:, 0]
+
+
+def both(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Gives the logit of two things being true at once, from the logits of each."""
+    return -torch.logsumexp(torch.stack([-one, -other, -one - other]), dim=0)
 
 
 DECODERS: dict[str, type[QueryDecoder] | type[SamDecoder]] = {

@@ -1,9 +1,9 @@
 """FiFa-MLLM: one encoder, any language model, masks and text together.
 
-    image ──> encoder ──> neck ──> pixels ──┬─> auxiliary heads: real/fake, FICT map, artifact map
-                            │               ├─> region prompts <── box, mask or FICT node
-                            └─> grid ──> projector ──> language model ──> text with [SEG]
-                                  └──────────────> mask decoder <── state at each [SEG]
+    image ──> encoder ──> neck ──> pixels ──┬─> heads: real/fake, FICT map, artifact map
+                           │                ├─> region prompts <── box, mask or FICT node
+                           └─> grid ──> projector, summary ──> language model ──> text with [SEG]
+                                 └──> mask decoder <── state at each [SEG];  x artifact map = mask
 
 Names tell dimensions: B samples, F frames, Q questions, L tokens, R region prompts, M masks, S the
 image's side, N tokens of a frame, C channels of pixels, D width of the language, H and W the pixel
@@ -26,7 +26,7 @@ from model.encoder import ENCODERS
 from model.heads import Heads, Looked
 from model.language import Language
 from model.losses import Sums, losses
-from model.masks import DECODERS, Neck
+from model.masks import DECODERS, Neck, both
 from model.regions import RegionPrompt, ancestry
 from model.vocabulary import BOX, IGNORED, IMAGE, REGION, Vocabulary
 from schemas.errors import UsageError, nearest
@@ -39,13 +39,15 @@ class Features:
 
     Attributes:
         grid_FChw: Coarse map.
-        pixels_FCHW: Fine map.
+        pixels_FCHW: Finer map.
+        fine_FEHW: Finest map.
         tokens_FND: What the language model reads.
         looked: What the auxiliary heads say.
     """
 
     grid_FChw: torch.Tensor
     pixels_FCHW: torch.Tensor
+    fine_FEHW: torch.Tensor
     tokens_FND: torch.Tensor
     looked: Looked
 
@@ -94,26 +96,39 @@ class FifaNetwork(nn.Module):
         self.projector = nn.Sequential(
             nn.LayerNorm(inside), nn.Linear(inside, state), nn.GELU(), nn.Linear(state, state)
         )
+        above = ancestry(categories)
+        self.summary = nn.Sequential(
+            nn.Linear(2 * len(above) + 1, state), nn.GELU(), nn.Linear(state, state)
+        )
         self.frame = nn.Embedding(config.most_frames, state)
         nn.init.zeros_(self.frame.weight)
-        above = ancestry(categories)
         self.regions = RegionPrompt(width, state, above)
         self.heads = Heads(width, above)
         self.masks = DECODERS[config.masks](width, state)
 
     @property
+    def layer_classes(self) -> list[str]:
+        """Gives the names of the transformers' layer classes, the bulk of the weights."""
+        parts = (self.language.bare, getattr(self.encoder, "vit", None))
+        known = {name for part in parts for name in getattr(part, "_no_split_modules", None) or ()}
+        return sorted(known & {type(module).__name__ for module in self.modules()})
+
+    @property
     def image_tokens(self) -> int:
-        """Gives N."""
-        return int(self.cells**2)
+        """Gives N: one for each cell, and one for what the heads say."""
+        return int(self.cells**2) + 1
 
     def look(self, images_F3SS: torch.Tensor) -> Features:
         """Looks at frames of `uint8` RGB."""
         maps = self.encoder(images_F3SS.float() / 255)
-        grid_FChw, pixels_FCHW = self.neck(maps)
+        grid_FChw, pixels_FCHW, fine_FEHW = self.neck(maps)
+        looked = self.heads(pixels_FCHW, fine_FEHW)
         shuffled = functional.pixel_unshuffle(maps[-1], self.config.shuffle)
         near = functional.adaptive_avg_pool2d(pixels_FCHW, self.cells)
-        both_FNC = torch.cat([shuffled, near], dim=1).flatten(2).transpose(1, 2)
-        return Features(grid_FChw, pixels_FCHW, self.projector(both_FNC), self.heads(pixels_FCHW))
+        cells_FNC = torch.cat([shuffled, near], dim=1).flatten(2).transpose(1, 2)
+        summary_F1D = self.summary(looked.changed())[:, None]
+        tokens_FND = torch.cat([summary_F1D, self.projector(cells_FNC)], dim=1)
+        return Features(grid_FChw, pixels_FCHW, fine_FEHW, tokens_FND, looked)
 
     def embed(
         self,
@@ -154,7 +169,8 @@ class FifaNetwork(nn.Module):
         if not len(pointed.question_R):
             one = torch.zeros(1, dtype=torch.long, device=frame_Q.device)
             blank = features.pixels_FCHW.new_zeros(1, *features.pixels_FCHW.shape[-2:])
-            return self.regions(features.pixels_FCHW[:1], blank, one, one)  # type: ignore[no-any-return]
+            nothing: torch.Tensor = self.regions(features.pixels_FCHW[:1], blank, one, one)
+            return nothing
         frame_R = frame_Q[pointed.question_R]
         mask_RSS = pointed.mask_RSS.to(features.pixels_FCHW.dtype)
         found = pointed.unpointed_R.nonzero()[:, 0]
@@ -163,9 +179,10 @@ class FifaNetwork(nn.Module):
             size = mask_RSS.shape[-2:]
             own = functional.interpolate(own[:, None].float(), size, mode="bilinear")[:, 0]
             mask_RSS = mask_RSS.index_copy(0, found, own.to(mask_RSS.dtype))
-        return self.regions(  # type: ignore[no-any-return]
+        tokens_RD: torch.Tensor = self.regions(
             features.pixels_FCHW[frame_R], mask_RSS, pointed.is_box_R, pointed.category_R
         )
+        return tokens_RD
 
     def decode(
         self, state_MD: torch.Tensor, frame_M: torch.Tensor, features: Features
@@ -178,13 +195,13 @@ class FifaNetwork(nn.Module):
             features: Of these frames.
         """
         with torch.autocast(state_MD.device.type, enabled=False):
-            logits: torch.Tensor = self.masks(
+            where_MHW = self.masks(
                 state_MD.float(),
                 frame_M,
                 features.grid_FChw.float(),
-                features.pixels_FCHW.float(),
+                features.fine_FEHW.float(),
             )
-        return logits
+            return both(where_MHW, features.looked.artifact_FHW[frame_M].float())
 
     def forward(self, batch: Batch) -> Sums:
         """Gives the sums of all losses, to be divided by their global counts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +21,12 @@ from schemas.errors import BackendUnavailable
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-def make_accelerator(config: TrainConfig) -> Accelerator:
+def make_accelerator(config: TrainConfig, layers: Sequence[str]) -> Accelerator:
     """Makes the accelerator that a configuration asks for.
+
+    Args:
+        config: Precision and parallelism.
+        layers: Classes of the layers that FSDP2 gathers one by one.
 
     Raises:
         BackendUnavailable: This machine cannot do that.
@@ -31,8 +35,9 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     plugin = None
     if config.parallel == "fsdp2":
         plugin = FullyShardedDataParallelPlugin(
-            fsdp_version=2, auto_wrap_policy="size_based_wrap", min_num_params=1_000_000,
-            reshard_after_forward=True,
+            fsdp_version=2, auto_wrap_policy="transformer_based_wrap",
+            transformer_cls_names_to_wrap=list(layers), reshard_after_forward=True,
+            cpu_ram_efficient_loading=False,
         )  # fmt: skip
     try:
         return Accelerator(mixed_precision=precision, fsdp_plugin=plugin)
@@ -45,15 +50,16 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 def weights_of(network: nn.Module, names: Iterable[str]) -> dict[str, torch.Tensor]:
     """Gives whole weights by name, wherever their parts are; every rank must call it."""
     state = get_model_state_dict(network, options=WHOLE)
-    return {name: state[name] for name in names if name in state}
+    tensors: Any = state
+    return {name: tensors[name] for name in names if name in tensors}
 
 
 def moments_of(network: nn.Module, optimizer: Any) -> dict[str, torch.Tensor]:
     """Gives an optimizer's state as `parameter|key`; every rank must call it."""
-    state = get_optimizer_state_dict(network, optimizer.optimizer, options=WHOLE)["state"]
+    whole: Any = get_optimizer_state_dict(network, optimizer.optimizer, options=WHOLE)
     return {
         f"{name}|{key}": torch.as_tensor(value)
-        for name, own in state.items()
+        for name, own in whole["state"].items()
         for key, value in own.items()
     }
 

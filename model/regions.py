@@ -73,7 +73,8 @@ class RegionPrompt(nn.Module):
             is_box_R: 1 for a box.
             category_R: FICT node; 0 where it is not known.
         """
-        mask_RHW = functional.adaptive_avg_pool2d(mask_RSS, pixels_RCHW.shape[-2:])
+        height, width = pixels_RCHW.shape[-2:]
+        mask_RHW = functional.adaptive_avg_pool2d(mask_RSS, (height, width))
         pooled_RC = weighted_mean(pixels_RCHW, mask_RHW)
         concept_RD = self.above[category_R] @ self.concept.weight
         token_RD: torch.Tensor = (

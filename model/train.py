@@ -73,7 +73,7 @@ class Trainer:
     ) -> None:
         self.model, self.samples, self.held_out, self.run = model, samples, held_out, run
         self.config: TrainConfig = model.config.train
-        self.accelerator = make_accelerator(self.config)
+        self.accelerator = make_accelerator(self.config, model.network.layer_classes)
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         if self.config.batch % self.ranks:
             raise UsageError(

@@ -64,9 +64,8 @@ class Vocabulary:
             if not _is_one(tokenizer, mark):
                 split = tokenizer.tokenize(f"a {mark} b")
                 raise UsageError(f"the tokenizer splits {mark} into several tokens: {split}")
-        self.id_of: dict[str, int] = dict(
-            zip(MARKS, tokenizer.convert_tokens_to_ids(list(MARKS)), strict=True)
-        )
+        ids: Any = tokenizer.convert_tokens_to_ids(list(MARKS))
+        self.id_of: dict[str, int] = dict(zip(MARKS, ids, strict=True))
         self.pad_id, self.end_id = int(tokenizer.pad_token_id), int(tokenizer.eos_token_id)
 
     def __len__(self) -> int:
@@ -135,7 +134,9 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
         UsageError: There are none.
     """
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True
+        )
     except (OSError, ValueError) as error:
         raise UsageError(f"no tokenizer can be read from {folder}: {error}") from error
     return tokenizer
@@ -148,7 +149,7 @@ def learn_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerBase:
         texts: Questions and answers.
         size: Tokens, at most; frequent words become one.
     """
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer: Any = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -158,13 +159,15 @@ def learn_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerBase:
         show_progress=False,
     )
     tokenizer.train_from_iterator((_plain(text) for text in texts), trainer)
-    return PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    made: PreTrainedTokenizerBase = fast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=END,
         additional_special_tokens=list(MARKS),
         clean_up_tokenization_spaces=False,
     )
+    return made
 
 
 def _plain(text: str) -> str:
@@ -176,5 +179,5 @@ def _plain(text: str) -> str:
 def _is_one(tokenizer: PreTrainedTokenizerBase, mark: str) -> bool:
     """Tells whether a mark is one token wherever it stands in a text."""
     ids = tokenizer.encode(f"a {mark} b{mark}.", add_special_tokens=False)
-    known = tokenizer.convert_tokens_to_ids(mark)
-    return known is not None and known != tokenizer.unk_token_id and ids.count(known) == 2
+    known: Any = tokenizer.convert_tokens_to_ids(mark)
+    return bool(known is not None and known != tokenizer.unk_token_id and ids.count(known) == 2)
