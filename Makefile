@@ -1,7 +1,8 @@
 # make demo   annotate forged videos of real faces end to end, and write a report to look at
 # make test   all tests            make check  lint, types, import directions
 # make up     a Prefect server with one deployment for each dataset
-# make bench  slow measurements    make clean  remove what was made (not .venv)
+# make bench  slow measurements    make train-proof  does the model learn? half an hour
+# make clean  remove what was made (not .venv)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test check up clean setup bench
+.PHONY: demo test check up clean setup bench train-proof
 
 demo: $(STAMP)
 	$(BIN)/facext forge
@@ -38,6 +39,9 @@ bench: $(STAMP)
 	$(BIN)/facext bench chaos --json out/bench/chaos.json
 	$(BIN)/facext bench explain --json out/bench/explain.json
 	$(BIN)/facext bench speed --json out/bench/speed.json
+
+train-proof: $(DEV_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.model --json out/bench/model.json
 
 setup: $(STAMP)
 

@@ -45,7 +45,8 @@ def template(name: str) -> str:
 
 
 @functools.cache
-def _sentences() -> dict[str, dict[str, str]]:
+def wordings() -> dict[str, dict[str, str]]:
+    """Gives the sentence templates by kind and direction, from `prompts/sentences.yaml`."""
     sentences: dict[str, dict[str, str]] = yaml.safe_load(template("sentences.yaml"))
     return sentences
 
@@ -75,7 +76,7 @@ def sentence(region: str, evidence: Evidence, settings: EvidenceSettings) -> str
     least = float(getattr(settings, evidence.kind.value))
     ratio = evidence.effect / least if least else float("inf")
     degree = "slightly" if ratio < 4 else "clearly" if ratio < 10 else "much"
-    return _sentences()[evidence.kind.value][evidence.direction].format(
+    return wordings()[evidence.kind.value][evidence.direction].format(
         region=region,
         degree=degree,
         effect=f"{evidence.effect:.0f}" if evidence.effect >= 2 else f"{evidence.effect:.1f}",

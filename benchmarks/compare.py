@@ -51,7 +51,7 @@ def comparison_of(names: Sequence[str], mllm: str, manifest: Manifest) -> Compar
     """Prepares a comparison, and checks it before anything is measured.
 
     Args:
-        names: Recipes, or `all`.
+        names: Recipes, or `all` of those that any captioning model can answer.
         mllm: Which server of the manifest; empty for the first.
         manifest: The manifest.
 
@@ -59,7 +59,8 @@ def comparison_of(names: Sequence[str], mllm: str, manifest: Manifest) -> Compar
         UsageError: There is no such recipe or server.
         BackendUnavailable: The server needs a key, and its environment variable is unset.
     """
-    recipes = tuple(RECIPES) if ALL in names else tuple(dict.fromkeys(names))
+    every = tuple(name for name, recipe in RECIPES.items() if recipe.holds_dialogue)
+    recipes = every if ALL in names else tuple(dict.fromkeys(names))
     for name in recipes:
         recipe_of(_by(manifest.explain, name))
     server = manifest.mllm(mllm or manifest.explain.mllm)

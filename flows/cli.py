@@ -14,6 +14,8 @@ from flows.commands.about import doctor, tree
 from flows.commands.annotate import annotate, plan
 from flows.commands.bench import bench, calibrate
 from flows.commands.forge import forge
+from flows.commands.infer import evaluate, explain, serve
+from flows.commands.model import train
 from flows.commands.qa import qa
 from flows.commands.release import rehydrate, release
 from schemas.errors import FacextError, UsageError
@@ -32,7 +34,10 @@ def facext() -> None:
     """
 
 
-for command in (annotate, plan, forge, qa, release, rehydrate, tree, doctor, calibrate, bench):
+for command in (
+    annotate, plan, forge, qa, release, rehydrate, tree, doctor, calibrate, bench,
+    train, evaluate, serve, explain,
+):  # fmt: skip
     facext.add_command(command)
 
 

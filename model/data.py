@@ -1,165 +1,267 @@
-"""Shards as a torch data set: one item is one frame pair with its questions and masks.
+"""Shards by index: one view is one side of one frame pair, at the model's size, with its questions.
 
-Rows are found by index, a row group at a time, so that any order can be read and nothing but the
-group at hand lies in memory.
+Rows are found by index, a row group at a time; only the columns that a model reads are read, and
+only the masks of the questions that were chosen are decoded. S is the side of the model's image.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from torch.utils.data import Dataset
+from numpy.typing import NDArray
 
 from schemas import rle
-from schemas.arrow import from_table
-from schemas.errors import UsageError
-from schemas.records import SEG, AnnotatedFrame, Picture, Question, Segmentation, Side
+from schemas.arrow import FORMAT_VERSION, arrow_schema
+from schemas.errors import OutputError, SourceMissing, UsageError
+from schemas.records import SEG, AnnotatedFrame, Segmentation, Side
+from schemas.shards import read_metadata
+
+COLUMNS = ("id", "real", "fake", "label_map", "artifact", "questions")
+FACTS = ("dataset", "method", "compression", "pair", "split", "frame_index")
+"""Small columns, which are read of all rows."""
+REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
+           8: cv2.IMREAD_REDUCED_COLOR_8}  # fmt: skip
+"""JPEG decodes to a half, quarter or eighth of its side at a fraction of the time."""
+
+Row = dict[str, Any]
+"""One row as Arrow gives it: the `COLUMNS`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Asked:
-    """One question of an item.
+    """One question of a view.
 
     Attributes:
         task: FiFa-11 task code.
-        image: Side that it is asked about.
         question: Text; `<region>` or `<box>` stands for the query.
         answer: Text with one `[SEG]` for each mask.
-        masks: `(N, S, S) bool`, the masks of the answer in order.
-        query: `(S, S) bool` of a region or box query; None where the whole image is asked about.
+        masks: `(N, S, S) float32`, share of each pixel in the masks of the answer, in order.
+        query: `(S, S) float32`, the same of a region or box query; None: the whole image.
+        category_id: FICT node of a region query.
     """
 
     task: str
-    image: Side
     question: str
     answer: str
     masks: torch.Tensor
     query: torch.Tensor | None
+    category_id: int | None
 
 
-@dataclass(frozen=True)
-class Item:
-    """One frame pair.
+@dataclass(frozen=True, eq=False)
+class View:
+    """One side of one frame pair.
 
     Attributes:
         id: The row's id.
-        real: `(3, S, S) uint8` RGB.
-        fake: `(3, S, S) uint8` RGB.
-        artifact: `(S, S) bool`, what the forgery changed.
-        label_map: `(S, S) uint8` FICT node of each pixel.
-        questions: The row's questions.
+        side: Which side.
+        image: `(3, S, S) uint8` RGB.
+        artifact: `(S, S) float32`, share of each pixel that the forgery changed; zeros where real.
+        labels: `(S, S) int64` FICT node of each pixel.
     """
 
     id: str
-    real: torch.Tensor
-    fake: torch.Tensor
+    side: Side
+    image: torch.Tensor
     artifact: torch.Tensor
-    label_map: torch.Tensor
-    questions: tuple[Asked, ...]
+    labels: torch.Tensor
 
 
-class FramePairs(Dataset[Item]):
-    """The frame pairs of a folder of shards, by index.
+class Shards:
+    """The rows of a folder of shards, by index.
 
     Args:
         folder: Folder with `*.parquet` shards, or one split of a release, `data/<split>`; they
             are taken in the order of their names.
+        held: Row groups that stay in memory.
 
     Raises:
-        UsageError: The folder holds no shard.
+        UsageError: The folder holds no shard, or shards without a row.
+        OutputError: A shard is damaged or of another format.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, held: int = 4) -> None:
         self.paths = sorted(folder.glob("*.parquet"))
         if not self.paths:
-            raise UsageError(f"no shards (*.parquet) in {folder}")
-        self._groups = [
-            (path, group, pq.read_metadata(path).row_group(group).num_rows)
-            for path in self.paths
-            for group in range(pq.read_metadata(path).num_row_groups)
-        ]
-        self._ends = np.cumsum([rows for *_, rows in self._groups])
-        self._held: tuple[int, Sequence[AnnotatedFrame]] = (-1, ())
+            raise UsageError(f"no shards (*.parquet) in {folder}; `facext annotate` makes them")
+        for path in self.paths:
+            _check(path)
+        sizes = [(path, group, rows) for path in self.paths for group, rows in _groups(path)]
+        self.groups = [(path, group) for path, group, _ in sizes]
+        self.ends = np.cumsum([rows for *_, rows in sizes])
+        if not len(self):
+            raise UsageError(f"the shards in {folder} hold no row")
+        self.facts = pa.concat_tables(
+            pq.read_table(path, columns=list(FACTS)) for path in self.paths
+        )
+        self.categories: list[Row] = read_metadata(self.paths[0])["fict"]["categories"]
+        self._group = functools.lru_cache(maxsize=held)(self._read)
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return int(self.ends[-1])
 
-    def __getitem__(self, index: int) -> Item:
-        """Gives the item at an index.
+    def group_of(self, index: int) -> int:
+        """Gives the number of a row's group."""
+        return int(np.searchsorted(self.ends, index, side="right"))
+
+    def row(self, index: int) -> Row:
+        """Gives one row.
 
         Raises:
-            IndexError: There is no such row.
-            ValueError: The row holds no pixels, or an answer has not one mask for each `[SEG]`.
+            IndexError: There is none of that index.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
-        group = int(np.searchsorted(self._ends, index, side="right"))
-        if self._held[0] != group:
-            path, number, _ = self._groups[group]
-            columns = list(AnnotatedFrame.model_fields)  # a release has more
-            table = pq.ParquetFile(path).read_row_group(number, columns=columns)
-            self._held = (group, from_table(table, AnnotatedFrame))
-        start = int(self._ends[group - 1]) if group else 0
-        return to_item(self._held[1][index - start])
+        group = self.group_of(index)
+        start = int(self.ends[group - 1]) if group else 0
+        row: Row = self._group(group).slice(index - start, 1).to_pylist()[0]
+        return row
+
+    def _read(self, group: int) -> pa.Table:
+        path, number = self.groups[group]
+        with pq.ParquetFile(path) as file:
+            return file.read_row_group(number, columns=list(COLUMNS))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves what is held behind, for workers of a loader."""
+        return {key: value for key, value in vars(self).items() if key != "_group"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._group = functools.lru_cache(maxsize=4)(self._read)
 
 
-def to_item(row: AnnotatedFrame) -> Item:
-    """Decodes a row's pictures and masks to tensors; see `FramePairs.__getitem__`."""
-    return Item(
-        id=row.id,
-        real=_picture(row.real, row.id),
-        fake=_picture(row.fake, row.id),
-        artifact=_mask(row.artifact.segmentation),
-        label_map=torch.from_numpy(_decode(row.label_map, cv2.IMREAD_GRAYSCALE, row.id)),
-        questions=tuple(_asked(question, row) for question in row.questions),
-    )
-
-
-def _decode(picture: Picture, mode: int, row: str) -> np.ndarray:
-    if picture.bytes is None:
-        raise ValueError(f"row {row} holds no pixels; rebuild its crops from the source first")
-    return np.asarray(cv2.imdecode(np.frombuffer(picture.bytes, np.uint8), mode))
-
-
-def _picture(picture: Picture, row: str) -> torch.Tensor:
-    image = _decode(picture, cv2.IMREAD_COLOR_RGB, row)
-    return torch.from_numpy(image).permute(2, 0, 1).contiguous()
-
-
-def _mask(segmentation: Segmentation) -> torch.Tensor:
-    return torch.from_numpy(rle.decode(segmentation))
-
-
-def _asked(question: Question, row: AnnotatedFrame) -> Asked:
-    if question.answer.count(SEG) != len(question.masks):
-        raise ValueError(
-            f"row {row.id}: {question.answer.count(SEG)} {SEG} but {len(question.masks)} masks "
-            f"in the answer to {question.question!r}"
+def _check(path: Path) -> None:
+    try:
+        found, schema = read_metadata(path).get("format_version", ""), pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
+    if str(found).split(".")[0] != FORMAT_VERSION.split(".")[0]:
+        raise OutputError(
+            f"{path} is of shard format {found or 'unknown'}, and this code reads "
+            f"{FORMAT_VERSION}: annotate it again, or train with the code that wrote it"
         )
-    size = row.artifact.segmentation.size
-    masks = [_mask(mask) for mask in question.masks]
-    return Asked(
-        task=question.task,
-        image=question.image,
-        question=question.question,
-        answer=question.answer,
-        masks=torch.stack(masks) if masks else torch.zeros((0, *size), dtype=torch.bool),
-        query=_query(question, size),
+    expected = arrow_schema(AnnotatedFrame)
+    strange = [
+        name
+        for name in (*COLUMNS, *FACTS)
+        if name not in schema.names or schema.field(name).type != expected.field(name).type
+    ]
+    if strange:
+        raise OutputError(f"{path}: columns are missing or of another type: {', '.join(strange)}")
+
+
+def _groups(path: Path) -> list[tuple[int, int]]:
+    metadata = pq.read_metadata(path)
+    return [(k, metadata.row_group(k).num_rows) for k in range(metadata.num_row_groups)]
+
+
+def view(row: Row, side: Side, size: int) -> View:
+    """Decodes one side of a row.
+
+    Raises:
+        SourceMissing: The row holds no pixels.
+    """
+    mask = row["artifact"]["segmentation"]
+    native = min(mask["size"])
+    factor = max((f for f in REDUCED if native >= f * size), default=1)
+    bgr = _decode(row, side, REDUCED.get(factor, cv2.IMREAD_COLOR))
+    labels = _decode(row, "label_map", cv2.IMREAD_GRAYSCALE)
+    labels = cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST)
+    artifact = soft_mask(mask, size) if side == "fake" else torch.zeros(size, size)
+    return View(
+        id=row["id"],
+        side=side,
+        image=torch.from_numpy(fit(np.ascontiguousarray(bgr[..., ::-1]), size)).permute(2, 0, 1),
+        artifact=artifact,
+        labels=torch.from_numpy(labels.astype(np.int64)),
     )
 
 
-def _query(question: Question, size: tuple[int, int]) -> torch.Tensor | None:
-    if question.query_segmentation:
-        return _mask(question.query_segmentation)
-    if question.query_bbox:
-        x, y, width, height = (int(value) for value in question.query_bbox)
-        box = torch.zeros(size, dtype=torch.bool)
-        box[y : y + height, x : x + width] = True
-        return box
+def fit(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Scales an `(H, W, 3)` image to the model's size."""
+    if image.shape[:2] == (size, size):
+        return image
+    shrinks = min(image.shape[:2]) >= size
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size, size), interpolation=method))
+
+
+def soft_mask(mask: Row, size: int) -> torch.Tensor:
+    """Gives the share of each pixel of the model's image that lies in a stored mask.
+
+    Never `mask > 0` after shrinking: small regions would grow.
+    """
+    pixels = rle.decode(Segmentation(size=tuple(mask["size"]), counts=mask["counts"]))
+    return soft(pixels.astype(np.float32), size)
+
+
+def soft(pixels: NDArray[np.float32], size: int) -> torch.Tensor:
+    """Scales an `(H, W)` mask to `(size, size)` by area."""
+    return torch.from_numpy(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def asked(question: Row, native: Sequence[int], size: int) -> Asked:
+    """Decodes one question of a row.
+
+    Args:
+        question: The question as Arrow gives it.
+        native: Height and width of the row's crops.
+        size: Side of the model's image.
+
+    Raises:
+        ValueError: The answer has not one mask for each `[SEG]`.
+    """
+    told, masks = question["answer"].count(SEG), question["masks"]
+    if told != len(masks):
+        raise ValueError(
+            f"{told} {SEG} but {len(masks)} masks in the answer to {question['question']!r}"
+        )
+    return Asked(
+        task=question["task"],
+        question=question["question"],
+        answer=question["answer"],
+        masks=torch.stack([soft_mask(mask, size) for mask in masks])
+        if masks
+        else torch.zeros(0, size, size),
+        query=_query(question, native, size),
+        category_id=question["query_category_id"],
+    )
+
+
+def _query(question: Row, native: Sequence[int], size: int) -> torch.Tensor | None:
+    if question["query_segmentation"]:
+        return soft_mask(question["query_segmentation"], size)
+    if question["query_bbox"]:
+        return soft(box_mask(question["query_bbox"], native), size)
     return None
+
+
+def box_mask(box: Sequence[float], shape: Sequence[int]) -> NDArray[np.float32]:
+    """Gives the pixels of a COCO box as `(H, W) float32`."""
+    x, y, width, height = (round(value) for value in box)
+    mask = np.zeros(tuple(shape), np.float32)
+    mask[max(y, 0) : y + height, max(x, 0) : x + width] = 1
+    return mask
+
+
+def _decode(row: Row, column: str, mode: int) -> NDArray[np.uint8]:
+    content = row[column]["bytes"]
+    if content is None:
+        raise SourceMissing(
+            f"row {row['id']} holds no pixels: a release without crops must be rehydrated from "
+            "the videos first"
+        )
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), mode)
+    if image is None:
+        raise OutputError(f"row {row['id']}: {column} is no picture")
+    return np.asarray(image)

@@ -7,6 +7,7 @@
     ├── OutputError           the output folder cannot be written, or the disk is full
     ├── BackendUnavailable    a landmark, parsing or captioning backend or a runner cannot run here
     ├── BudgetReached         the next request could pass `max_cost`: what is paid for is kept
+    ├── TrainingDiverged      the loss is no number: the last good checkpoint is kept
     └── Rejected              a pair or frame that cannot be annotated: becomes a reject row
 
 `Rejected` is the only expected failure of one pair: the run goes on and keeps it with its reason.
@@ -78,6 +79,10 @@ class BackendUnavailable(FacextError):
 
 class BudgetReached(FacextError):
     """The next request could cost more than is left of `max_cost`; the run can be resumed."""
+
+
+class TrainingDiverged(FacextError):
+    """The loss of a training is not a number; the last good checkpoint is kept."""
 
 
 class Rejected(FacextError):

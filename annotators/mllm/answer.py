@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,20 +106,21 @@ class ClaimsForm:
         claims = answer.get("claims", [])
         if not isinstance(claims, list):
             raise Invalid("invalid_answer", '"claims" must be a list')
-        statements: list[Statement] = []
-        refused: list[Refused] = []
-        for claim in claims[:MOST_CLAIMS]:
-            read = self._claim(claim)
-            if isinstance(read, Refused):
-                refused.append(read)
-            else:
-                statements.append(read)
-        if claims and not statements:
-            problems = dict.fromkeys(one.why for one in refused)
-            raise Invalid(_reason(refused), "; ".join(list(problems)[:5]))
+        judged = self.judge(claims)
+        if claims and not judged.statements:
+            problems = dict.fromkeys(one.why for one in judged.refused)
+            raise Invalid(_reason(judged.refused), "; ".join(list(problems)[:5]))
         if not claims and "cannot_tell" not in answer and "claims" not in answer:
             raise Invalid("invalid_answer", 'the keys "cannot_tell" and "claims" are missing')
-        return Answered(tuple(statements), tuple(refused))
+        return judged
+
+    def judge(self, claims: Sequence[Any]) -> Answered:
+        """Tells what can be a statement from what cannot; at most `MOST_CLAIMS` are read."""
+        read = [self._claim(claim) for claim in claims[:MOST_CLAIMS]]
+        return Answered(
+            tuple(one for one in read if isinstance(one, Statement)),
+            tuple(one for one in read if isinstance(one, Refused)),
+        )
 
     def _claim(self, raw: Any) -> Statement | Refused:
         try:
@@ -203,7 +204,7 @@ def _cut_object(text: str) -> Any:
         return None
 
 
-def _reason(refused: list[Refused]) -> str:
+def _reason(refused: Sequence[Refused]) -> str:
     """Names what is wrong with an answer of which nothing can be used."""
     places = all("region is none" in one.why for one in refused)
     return "unknown_regions" if places else "invalid_answer"

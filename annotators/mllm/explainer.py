@@ -85,7 +85,8 @@ class MllmExplainer:
             keeps = self._explain.untestable == "keep"
             ledgers = [Ledger(frame, self._evidence, keeps) for frame in spoken]
             subject = _pair_of(frames[0]) if self.recipe.is_for_videos else frames[0].id
-            talk = Talk(self._client, self.recipe.name, subject, self._explain.reasks)
+            reasks = self._explain.reasks if self.recipe.holds_dialogue else 0
+            talk = Talk(self._client, self.recipe.name, subject, reasks)
             reason = await self._talk(talk, spoken, ledgers)
         pairs = zip(frames, ledgers, strict=True)
         return [self._said(frame, ledger, talk, reason) for frame, ledger in pairs]
@@ -100,7 +101,7 @@ class MllmExplainer:
         try:
             answered = await self.recipe.ask(scene, talk)
             refuted = _enter(answered, ledgers, 0)
-            if refuted and self.recipe.asks_model:
+            if refuted and self.recipe.asks_model and self.recipe.holds_dialogue:
                 asked = template("refuted.txt").format(refuted=_refutations(refuted))
                 again = await talk.ask("refuted", asked, self.recipe.form(frames))
                 _enter(again, ledgers, 1)

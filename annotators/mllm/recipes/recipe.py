@@ -82,6 +82,8 @@ class Recipe:
         is_told: It always tells the method, as its original does.
         is_for_videos: One conversation for all frames of a pair.
         asks_model: False for one that only fills templates.
+        holds_dialogue: False for one whose model answers single questions: it is asked once, and
+            told neither what is refuted nor what is wrong with its answer.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Recipe:
     is_told: bool = False
     is_for_videos: bool = False
     asks_model: bool = True
+    holds_dialogue: bool = True
 
     @property
     def prompt_hash(self) -> str:

@@ -29,7 +29,7 @@ from tests.scripted_server import ScriptedServer, true_claims
 
 SETTINGS = EvidenceSettings()
 METHODS = {"LipRecolour": "attribute edit", "MouthWarp": "expression reenactment", "U": "none"}
-ASKING = [name for name, recipe in RECIPES.items() if recipe.asks_model]
+ASKING = [name for name, one in RECIPES.items() if one.asks_model and one.holds_dialogue]
 PICTURES = {"fifa": 3, "fftg": 2, "effpp": 1, "edvd": 2, "forgerygpt": 2}
 TOLD = {"effpp", "vlffd"}
 
@@ -351,5 +351,6 @@ def test_prompts_of_every_recipe_are_part_of_its_version():
     for name, recipe in RECIPES.items():
         assert recipe.name == name
         assert all(
-            prompt.split(".")[0].split("_")[0] in (name, "claims") for prompt in recipe.prompts
+            prompt.split(".")[0].split("_")[0] in (name, "claims", "questions", "sentences")
+            for prompt in recipe.prompts
         )

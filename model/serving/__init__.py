@@ -1,0 +1,1 @@
+"""An OpenAI-compatible endpoint on loopback for anything that answers."""

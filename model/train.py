@@ -1,0 +1,279 @@
+"""The training loop: plain PyTorch, with accelerate for ranks and precision.
+
+Everything that happens in a step is a function of the seed and the step: the samples, the learning
+rate, the dropout. So a run that goes on from a checkpoint is the run that never stopped, bit for
+bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from model import checkpoint
+from model.batch import Batch, Collate
+from model.checkpoint import Trained
+from model.config import ModelConfig, TrainConfig, differences, load_config
+from model.fifa import FifaMLLM
+from model.log import Log
+from model.losses import NAMES, counts, total
+from model.order import Place, share
+from model.parallel import make_accelerator, moments_of, put_moments, weights_of
+from model.samples import Samples
+from model.validate import validate
+from schemas.errors import TrainingDiverged, UsageError
+
+Progress = Callable[[str, int, int], None]
+"""Takes a stage, the steps done and the steps in all."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind.
+
+    Attributes:
+        trained: How far it came.
+        stopped: Whether a signal ended it early.
+        dropped: Questions that were left out, by reason.
+    """
+
+    trained: Trained
+    stopped: bool
+    dropped: Counter[str]
+
+
+class Trainer:
+    """One run.
+
+    Args:
+        model: What is trained; it is changed in place.
+        samples: What it learns from.
+        held_out: What it is validated on; None: on nothing.
+        run: Folder of the run; where it holds checkpoints, the run goes on from the latest.
+
+    Raises:
+        UsageError: The batch cannot be shared among the ranks, or the folder holds a run of another
+            configuration.
+    """
+
+    def __init__(
+        self, model: FifaMLLM, samples: Samples, held_out: Samples | None, run: Path
+    ) -> None:
+        self.model, self.samples, self.held_out, self.run = model, samples, held_out, run
+        self.config: TrainConfig = model.config.train
+        self.accelerator = make_accelerator(self.config, model.network.layer_classes)
+        self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
+        if self.config.batch % self.ranks:
+            raise UsageError(
+                f"train.batch {self.config.batch} cannot be shared by {self.ranks} ranks"
+            )
+        self.trained, self.dropped = Trained(), Counter[str]()
+        self.order = samples.order()
+        before = checkpoint.latest(run)
+        if before:
+            _check_same(model.config, before)
+            checkpoint.load_weights(model.network, before)
+        optimizer = _optimizer(model.network, self.config)
+        if self.config.recompute:
+            model.network.language.bare.gradient_checkpointing_enable()
+        self.network, self.optimizer = self.accelerator.prepare(model.network, optimizer)
+        if before:
+            self.trained, moments = checkpoint.read_state(before)
+            put_moments(self.network, self.optimizer, moments)
+
+    def train(self, progress: Progress | None = None) -> Outcome:
+        """Trains to the last step, or until a signal asks to stop.
+
+        Raises:
+            TrainingDiverged: The loss is not a number; the latest checkpoint stays as it is.
+            OutputError: A checkpoint cannot be written.
+        """
+        stopped = False
+        with stop_signals() as asked, Log(self.run, self.trained.step, self._is_main) as log:
+            for pieces in self._batches():
+                step = self.trained.step
+                figures, stopped = self._step(pieces, step, asked.is_set())
+                self.trained = replace(self.trained, step=step + 1)
+                log.write(step + 1, "train", figures)
+                if progress and self._is_main:
+                    progress("training", step + 1, self.config.steps)
+                self._at_intervals(log, stopped)
+                if stopped:
+                    break
+        return Outcome(self.trained, stopped, self.dropped)
+
+    @property
+    def _is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def _batches(self) -> Iterator[list[Batch]]:
+        """Gives this rank's pieces of each step that is left."""
+        places: list[list[Place]] = []
+        pieces_of = []
+        for step in range(self.trained.step, self.config.steps):
+            batch = self.order.batch(step, self.config.batch)
+            pieces = share(batch, self.rank, self.ranks, self.config.micro_batch)
+            places += pieces
+            pieces_of.append(len(pieces))
+        loader = iter(
+            DataLoader(
+                self.samples,
+                batch_sampler=places,
+                collate_fn=Collate(self.model.vocabulary),
+                num_workers=self.samples.config.workers,
+                multiprocessing_context="spawn" if self.samples.config.workers else None,
+            )
+        )
+        for count in pieces_of:
+            yield [next(loader) for _ in range(count)]
+
+    def _step(
+        self, pieces: Sequence[Batch], step: int, asked_to_stop: bool
+    ) -> tuple[dict[str, float], bool]:
+        """Does one step; gives its figures, and whether any rank was asked to stop."""
+        self.network.train()
+        torch.manual_seed(hash((self.config.seed, step, self.rank)))
+        counted = torch.stack([counts(piece) for piece in pieces]).sum(dim=0)
+        counted = self._over_ranks(torch.cat([counted, torch.tensor([float(asked_to_stop)])]))
+        counted, stop = counted[:-1].cpu(), bool(counted[-1] > 0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["share"] * rate(self.config, step)
+        sums = torch.zeros(len(NAMES) + 2, dtype=torch.float64, device=self.accelerator.device)
+        for at, piece in enumerate(pieces):
+            self.dropped += piece.dropped
+            with self._without_sync(at + 1 < len(pieces)):
+                found = self.network(piece.to(self.accelerator.device))
+                loss = total(found.losses, counted, self.config.loss)
+                self.accelerator.backward(loss * self.ranks)  # DDP takes the mean over ranks
+            told = torch.stack([found.iou, found.right.float()])
+            sums += torch.cat([found.losses.detach(), told]).double()
+        sums = self._over_ranks(sums).cpu()
+        self._check(sums, step)
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return self._figures(sums, counted, float(norm), step), stop
+
+    def _without_sync(self, holds: bool) -> AbstractContextManager[Any]:
+        """Lets gradients be summed over ranks with the last piece only."""
+        return self.accelerator.no_sync(self.network) if holds else nullcontext()
+
+    def _over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        """Gives the sum over all ranks."""
+        found: torch.Tensor = self.accelerator.reduce(
+            values.to(self.accelerator.device), reduction="sum"
+        )
+        return found
+
+    def _check(self, sums: torch.Tensor, step: int) -> None:
+        if not bool(torch.isfinite(sums).all()):
+            last = checkpoint.latest(self.run)
+            raise TrainingDiverged(
+                f"the loss of step {step + 1} is not a number; "
+                + (f"{last} is the last good checkpoint" if last else "no checkpoint was made yet")
+                + ": try a smaller train.lr, or a longer train.warmup"
+            )
+
+    def _figures(
+        self, sums: torch.Tensor, counted: torch.Tensor, norm: float, step: int
+    ) -> dict[str, float]:
+        means = (sums[: len(NAMES)] / counted.clamp(min=1)).tolist()
+        return {
+            "loss": float(total(sums[: len(NAMES)], counted, self.config.loss)),
+            **dict(zip(NAMES, means, strict=True)),
+            "mask_iou": float(sums[-2] / counted[1].clamp(min=1)),
+            "token_accuracy": float(sums[-1] / counted[0].clamp(min=1)),
+            "lr": rate(self.config, step),
+            "gradient": norm,
+        }
+
+    def _at_intervals(self, log: Log, stopped: bool) -> None:
+        """Validates and saves where it is time, and at the end."""
+        step, last = self.trained.step, self.trained.step == self.config.steps
+        better: dict[str, float] = {}
+        if self.held_out and (last or step % self.config.validate_every == 0):
+            found = validate(self.network, self.held_out, self.model, self.accelerator)
+            log.write(step, "validation", found)
+            if _is_better(self.config.best, found[self.config.best], self.trained.best):
+                self.trained = replace(self.trained, best=found[self.config.best])
+                better = found
+        if last or stopped or better or step % self.config.save_every == 0:
+            self._save(better)
+
+    def _save(self, better: dict[str, float]) -> None:
+        weights = weights_of(self.network, checkpoint.saved_names(self.model.network))
+        moments = moments_of(self.network, self.optimizer)
+        if self._is_main:
+            folder = checkpoint.save(self.run, self.model, weights, moments, self.trained)
+            if better:
+                checkpoint.mark_best(self.run, folder, self.config.best, better[self.config.best])
+            checkpoint.prune(self.run, self.config.keep)
+        self.accelerator.wait_for_everyone()
+
+
+def rate(config: TrainConfig, step: int) -> float:
+    """Gives the learning rate of a step: a linear warm-up, then half a cosine to a tenth."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    left = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.lr * (0.55 + 0.45 * math.cos(math.pi * left))
+
+
+def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Makes an optimizer; norms, biases and embeddings do not decay."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            slow = config.encoder_lr if name.startswith("encoder.") else 1.0
+            decay = config.weight_decay if parameter.ndim > 1 and "embed" not in name else 0.0
+            groups.setdefault((slow, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": own, "share": slow, "weight_decay": decay, "lr": config.lr}
+            for (slow, decay), own in groups.items()
+        ],
+        betas=(0.9, 0.98),
+    )
+
+
+def _check_same(config: ModelConfig, before: Path) -> None:
+    differing = differences(load_config(before / checkpoint.CONFIG), config)
+    checkpoint.check_same(config, differing, before.parent)
+
+
+def _is_better(name: str, value: float, best: float | None) -> bool:
+    if best is None:
+        return not math.isnan(value)
+    return value < best if name == "loss" else value > best
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turns SIGTERM and Ctrl-C into an event that is looked at between steps."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        event.set()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, ask) for number in numbers]
+    try:
+        yield event
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

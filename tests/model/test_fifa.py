@@ -1,0 +1,189 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from model.answer import Prompt
+from model.batch import Collate
+from model.fifa import mask_at
+from model.samples import Sample
+from schemas.errors import UsageError
+
+THREE = (
+    "This face is fake. The <p>nose</p> [SEG] is darker. The <p>lips</p> [SEG] are redder, and "
+    "the <p>chin</p> [SEG] is smoother."
+)
+QUESTION = "Explain the artifacts of this face."
+
+
+def force(monkeypatch, model, answers):
+    """Lets the model say given answers, token by token, whatever its weights want."""
+    scripts = [
+        [*model.vocabulary.encode("", answer, 0).ids[model.vocabulary.encode("", None, 0)
+         .answer_from :]] for answer in answers
+    ]  # fmt: skip
+    turn = iter(range(10_000))
+
+    def logits(states):
+        at = next(turn)
+        ids = [script[min(at, len(script) - 1)] for script in scripts]
+        return functional.one_hot(torch.tensor(ids), len(model.vocabulary)).float()
+
+    monkeypatch.setattr(model.network.language, "logits", logits)
+
+
+@torch.no_grad()
+def teacher_forced(model, image, question, answer):
+    """Gives the masks of an answer that is read at once, without a cache."""
+    encoded = model.vocabulary.encode(question, answer, model.network.image_tokens)
+    batch = Collate(model.vocabulary)
+    ids = torch.tensor([encoded.ids])
+    pointed = batch_of_nothing(model)
+    features = model.network.look(model._pixels(image[None]))
+    one = torch.tensor([1])
+    embeds = model.network.embed(ids, torch.tensor([0]), pointed, features, one)
+    states = model.network.language(embeds)[0]
+    at = (ids[0] == batch.seg).nonzero()[:, 0]
+    logits = model.network.decode(states[at], torch.zeros_like(at), features)
+    return mask_at(logits, image.shape[-2:])
+
+
+def batch_of_nothing(model):
+    from model.batch import point
+
+    return point([], model.size)
+
+
+def test_generated_masks_are_those_of_the_forced_text_pixel_by_pixel(model, monkeypatch):
+    torch.manual_seed(1)
+    for part in (model.network.neck, model.network.masks.end):
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)  # masks with many borders
+    torch.nn.init.constant_(model.network.heads.artifact.bias, 9.0)
+    image = torch.randint(0, 255, (3, 90, 90), dtype=torch.uint8)
+    model.config = model.config.model_copy(
+        update={"network": model.config.network.model_copy(update={"max_new_tokens": 200})}
+    )
+    forced = teacher_forced(model, image, QUESTION, THREE)
+    one = "No [SEG]"
+    alone = teacher_forced(model, image, "Which pixels, and where, and why were they changed?", one)
+    force(monkeypatch, model, [THREE, one])
+    prompts = [
+        Prompt(QUESTION),
+        Prompt("Which pixels, and where, and why were they changed?"),  # longer: padding in front
+    ]
+    said, short = model.answer(image, prompts)
+    assert (said.text, short.text) == (THREE, one)
+    assert said.masks.shape == (3, 90, 90)
+    assert 0 < int(forced.sum()) < forced.numel()
+    assert torch.equal(said.masks, forced)
+    assert torch.equal(short.masks, alone)
+    assert not torch.equal(forced[0], forced[1])
+
+
+def test_a_seg_at_the_length_limit_has_its_mask(model, monkeypatch):
+    length = len(model.vocabulary.encode("", "a [SEG]", 0).ids) - len(
+        model.vocabulary.encode("", None, 0).ids
+    ) - 1  # fmt: skip
+    model.config = model.config.model_copy(
+        update={"network": model.config.network.model_copy(update={"max_new_tokens": length})}
+    )
+    force(monkeypatch, model, ["a [SEG] and more"])
+    answer = model.answer(torch.zeros(3, 48, 48, dtype=torch.uint8), [Prompt("q")])[0]
+    assert (answer.text, answer.truncated, len(answer.masks)) == ("a [SEG]", True, 1)
+
+
+@torch.no_grad()
+def test_answers_do_not_depend_on_what_else_is_asked(model):
+    torch.manual_seed(1)
+    for parameter in model.network.language.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)  # an untrained model would say one word
+    image = torch.randint(0, 255, (3, 48, 48), dtype=torch.uint8)
+    box = torch.zeros(48, 48)
+    box[4:20, 10:30] = 1
+    prompts = [
+        Prompt("Is it real?"),
+        Prompt("Explain what was changed inside <box> of this face, please.", box),
+        Prompt("What of the nose <region>?", None, 5),
+        Prompt("What of the nose <region>?", box > 0, 5),
+    ]
+    together = model.answer(image, prompts)
+    assert [model.answer(image, [one])[0].text for one in prompts] == [a.text for a in together]
+    assert len({answer.text for answer in together}) > 1
+
+
+@torch.no_grad()
+def test_where_a_query_points_changes_what_the_model_reads(model):
+    from model.fifa import _pointed
+
+    image = torch.randint(0, 255, (1, 3, 48, 48), dtype=torch.uint8)
+    left, right = torch.zeros(48, 48), torch.zeros(48, 48)
+    left[20, 5], right[20, 40] = 1, 1
+    features = model.network.look(image)
+    prompts = [Prompt("<region>", left), Prompt("<region>", right), Prompt("<region>", None, 3)]
+    frame = torch.zeros(3, dtype=torch.long)
+    tokens = model.network._point(_pointed(prompts, 48), frame, features)
+    assert float(torch.pdist(tokens).min()) > 1e-3
+
+
+@torch.no_grad()
+def test_a_clip_is_read_frame_by_frame(model):
+    clip = torch.randint(0, 255, (3, 3, 48, 48), dtype=torch.uint8)
+    assert len(model.answer(clip, [Prompt("Is this clip real?")])) == 1
+    model.network.frame.weight[1:] = torch.randn_like(model.network.frame.weight[1:])
+    features = model.network.look(clip)
+    ids = torch.tensor([model.vocabulary.encode("q", None, 3 * model.network.image_tokens).ids])
+    nothing = batch_of_nothing(model)
+    embeds = model.network.embed(ids, torch.tensor([0]), nothing, features, torch.tensor([3]))
+    count = model.network.image_tokens
+    for frame in range(3):
+        expected = features.tokens_FND[frame] + model.network.frame.weight[frame]
+        assert torch.allclose(embeds[0, frame * count : (frame + 1) * count], expected, atol=1e-6)
+
+
+def test_what_is_seen_has_the_size_of_the_picture(model):
+    seen = model.see(torch.randint(0, 255, (3, 70, 70), dtype=torch.uint8))
+    assert 0 < seen.fake_probability < 1
+    assert (seen.concepts.shape, seen.concepts.dtype) == ((70, 70), torch.uint8)
+    assert 0 <= float(seen.artifact.min()) <= float(seen.artifact.max()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (Prompt("What of <region>?"), "a question with a query holds one"),
+        (Prompt("What of it?", torch.ones(48, 48)), "a question with a query holds one"),
+        (Prompt("<box>", torch.ones(20, 20)), r"query is \(20, 20\) pixels, the image \(48, 48\)"),
+        (Prompt("<box>", torch.zeros(48, 48)), "points at no pixel"),
+        (Prompt("<region>", None, 999), "no FICT node 999"),
+        (Prompt("[SEG]"), r"may not hold \[SEG\]"),
+    ],
+)
+def test_a_prompt_that_does_not_fit_is_refused(model, prompt, message):
+    with pytest.raises(UsageError, match=message):
+        model.answer(torch.zeros(3, 48, 48, dtype=torch.uint8), [prompt])
+
+
+def test_no_prompts_give_no_answers(model):
+    assert model.answer(torch.zeros(3, 48, 48, dtype=torch.uint8), []) == []
+
+
+def test_losses_of_pieces_add_up_to_those_of_the_whole(model, samples):
+    from model.losses import counts
+
+    some: list[Sample] = [samples[(0, k)] for k in range(4)]
+    collate = Collate(model.vocabulary)
+    model.network.train()
+    whole, pieces = collate(some), [collate(some[:1]), collate(some[1:])]
+    summed = sum(model.network(piece).losses for piece in pieces)
+    assert torch.equal(sum(map(counts, pieces)), counts(whole))
+    assert torch.allclose(summed, model.network(whole).losses, rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_without_a_mask_uses_every_parameter(model, samples):
+    real = [samples[(0, k)] for k in range(0, 4, 2)]
+    batch = Collate(model.vocabulary)(real)
+    assert len(batch.masks_MSS) == 0
+    found = model.network(batch)
+    assert found.losses[1:3].tolist() == [0.0, 0.0]
+    found.losses.sum().backward()
+    assert not [n for n, p in model.network.named_parameters() if p.grad is None]

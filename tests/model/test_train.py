@@ -1,0 +1,214 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from flows.cli import main
+from model import checkpoint
+from model.answer import Prompt
+from model.checkpoint import load_model
+from model.start import make_model, split, train
+from model.train import Trainer, rate
+from schemas.errors import TrainingDiverged, UsageError
+
+
+def log_of(run, stage="train"):
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["stage"] == stage]
+
+
+def same_weights(one, other):
+    first, second = load_file(one / checkpoint.WEIGHTS), load_file(other / checkpoint.WEIGHTS)
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_ten_steps_are_five_and_five_more_bit_for_bit(small, folder, tmp_path):
+    config = small(train__steps=10, train__save_every=5, train__keep=9, train__batch=2,
+                   network__language__lora={"rank": 2, "dropout": 0.3})  # fmt: skip
+    train(config, folder, tmp_path / "whole")
+    train(config, folder, tmp_path / "parts")
+    for name in ("step-00000010",):  # as if the second run had been killed after five steps
+        for path in sorted((tmp_path / "parts" / name).rglob("*"), reverse=True):
+            path.unlink() if path.is_file() else path.rmdir()
+        (tmp_path / "parts" / name).rmdir()
+    outcome = train(config, folder, tmp_path / "parts")
+    assert outcome.trained.step == 10
+    whole, parts = tmp_path / "whole" / "step-00000010", tmp_path / "parts" / "step-00000010"
+    assert same_weights(whole, parts)
+    moments = [load_file(each / checkpoint.MOMENTS) for each in (whole, parts)]
+    assert moments[0].keys() == moments[1].keys()
+    assert all(torch.equal(moments[0][k], moments[1][k]) for k in moments[0])
+    assert log_of(tmp_path / "whole") == log_of(tmp_path / "parts")
+    losses = [line["loss"] for line in log_of(tmp_path / "whole")]
+    assert losses[-1] < losses[0]
+
+
+def test_pieces_and_whole_batches_train_alike(small, folder, tmp_path):
+    for name, micro in (("whole", 4), ("pieces", 1)):
+        config = small(train__steps=2, train__batch=4, train__micro_batch=micro)
+        train(config, folder, tmp_path / name)
+    one, other = log_of(tmp_path / "whole"), log_of(tmp_path / "pieces")
+    for left, right in zip(one, other, strict=True):
+        assert left["loss"] == pytest.approx(right["loss"], rel=1e-5)
+        assert left["gradient"] == pytest.approx(right["gradient"], rel=1e-3)
+
+
+def test_two_ranks_train_as_one(small, folder, tmp_path):
+    """The same command in two processes, which talk over loopback."""
+    config = tmp_path / "config.yaml"
+    content = small(train__steps=3, train__batch=4, train__micro_batch=1).model_dump(mode="json")
+    config.write_text(json.dumps(content))  # JSON is YAML
+    train(small(train__steps=3, train__batch=4, train__micro_batch=1), folder, tmp_path / "one")
+    command = [sys.executable, "-m", "flows.cli", "train", "--preset", str(config),
+               "--data", str(folder), "--out", str(tmp_path / "two")]  # fmt: skip
+    shared = os.environ | {
+        "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()),
+        "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "LOCAL_WORLD_SIZE": "2",
+    }  # fmt: skip
+    ranks = [
+        subprocess.Popen(command, env=shared | {"RANK": str(k), "LOCAL_RANK": str(k)},
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for k in range(2)
+    ]  # fmt: skip
+    said = [rank.communicate(timeout=240)[0].decode() for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], said
+    one, two = log_of(tmp_path / "one"), log_of(tmp_path / "two")
+    for left, right in zip(one, two, strict=True):
+        assert left["loss"] == pytest.approx(right["loss"], abs=1e-5)
+        assert left["mask_iou"] == pytest.approx(right["mask_iou"], abs=1e-5)
+
+
+def _free_port():
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(
+    small, folder, tmp_path, monkeypatch
+):
+    config = small(train__steps=6, train__save_every=2)
+    train_step = Trainer._step
+
+    def poisoned(self, pieces, step, asked):
+        if step == 3:
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(float("nan"))
+        return train_step(self, pieces, step, asked)
+
+    monkeypatch.setattr(Trainer, "_step", poisoned)
+    with pytest.raises(TrainingDiverged, match=r"step 4 is not a number; .*step-00000002"):
+        train(config, folder, tmp_path)
+    assert [path.name for path in sorted(tmp_path.glob("step-*"))] == ["step-00000002"]
+    weights = load_file(tmp_path / "step-00000002" / checkpoint.WEIGHTS)
+    assert all(bool(torch.isfinite(value).all()) for value in weights.values())
+    assert all(math.isfinite(line["loss"]) for line in log_of(tmp_path))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_after_the_step_with_a_checkpoint(small, folder, tmp_path, number):
+    config = small(train__steps=1000)
+    outcome = train(config, folder, tmp_path, lambda *_: os.kill(os.getpid(), number))
+    assert outcome.stopped
+    assert 1 <= outcome.trained.step <= 3
+    assert checkpoint.latest(tmp_path).name == f"step-{outcome.trained.step:08d}"
+
+
+def test_another_configuration_does_not_go_on(small, folder, tmp_path):
+    train(small(train__steps=1), folder, tmp_path)
+    with pytest.raises(UsageError, match=r"another configuration \(train\.lr: 0\.002 -> 0\.5\)"):
+        train(small(train__steps=1, train__lr=0.5), folder, tmp_path)
+
+
+def test_weights_of_another_configuration_are_refused(small, folder, shards, tmp_path):
+    train(small(train__steps=1), folder, tmp_path / "run")
+    other = make_model(small(network__mask_width=24), shards, tmp_path / "none")
+    with pytest.raises(UsageError, match="weights of another configuration"):
+        checkpoint.load_weights(other.network, tmp_path / "run" / "step-00000001")
+    with pytest.raises(UsageError, match="no checkpoint in"):
+        load_model(tmp_path / "nothing")
+
+
+def test_one_row_is_enough(small, tmp_path, rows, write_shard):
+    data = write_shard(tmp_path / "data" / "one.parquet", rows[:1])
+    outcome = train(small(train__steps=2), data, tmp_path / "run")
+    assert outcome.trained.step == 2
+    assert load_model(tmp_path / "run").answer(
+        torch.zeros(3, 64, 64, dtype=torch.uint8), [Prompt("Real?")]
+    )
+
+
+def test_the_best_checkpoint_is_kept_and_chosen(small, folder, tmp_path):
+    config = small(train__steps=6, train__save_every=1, train__validate_every=2, train__keep=1,
+                   data__val_share=0.5, train__batch=2, train__lr=0.003)  # fmt: skip
+    train(config, folder, tmp_path)
+    found = {line["step"]: line["loss"] for line in log_of(tmp_path, "validation")}
+    assert sorted(found) == [2, 4, 6]
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best["checkpoint"] == f"step-{min(found, key=found.get):08d}"
+    assert {path.name for path in tmp_path.glob("step-*")} == {best["checkpoint"], "step-00000006"}
+
+
+def test_a_pretrained_language_model_is_adapted_and_only_that_is_saved(
+    small, folder, shards, tmp_path
+):
+    whole = make_model(small(), shards, tmp_path / "none")
+    whole.network.language.model.save_pretrained(tmp_path / "lm")
+    whole.vocabulary.save(tmp_path / "lm")
+    config = small(network__language__path=str(tmp_path / "lm"),
+                   network__language__lora={"rank": 2, "alpha": 4}, train__steps=1)  # fmt: skip
+    train(config, folder, tmp_path / "run")
+    saved = load_file(tmp_path / "run" / "step-00000001" / checkpoint.WEIGHTS)
+    language = [name for name in saved if name.startswith("language.")]
+    assert language
+    assert all("lora_" in name or "trainable_tokens" in name for name in language)
+    model = load_model(tmp_path / "run")
+    images = torch.rand(1, 3, 48, 48)
+    assert model.network.look((images * 255).to(torch.uint8)).tokens_FND.shape[0] == 1
+    tokens = model.network.language.embed(torch.tensor([[5, 200]]))
+    assert tokens.shape == (1, 2, 32)
+
+
+def test_rows_to_validate_on_are_other_pairs(shards, small):
+    learnt, held_out = split(shards, small(data__val_share=0.5))
+    facts = shards.facts.to_pylist()
+    names = [{(f["method"], f["compression"], f["pair"]) for f in map(facts.__getitem__, rows)}
+             for rows in (learnt, held_out)]  # fmt: skip
+    assert names[0]
+    assert names[1]
+    assert not names[0] & names[1]
+    assert len(learnt) + len(held_out) == len(shards)
+
+
+def test_the_rate_warms_up_and_falls(small):
+    config = small(train__steps=100, train__warmup=10).train
+    rates = [rate(config, step) for step in range(100)]
+    assert rates[9] == rates[10] == max(rates) == config.lr
+    assert rates[0] == pytest.approx(config.lr / 10)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.11 * config.lr
+
+
+def test_the_command_trains_and_goes_on(small, folder, tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps(small(data__max_tokens=60).model_dump(mode="json")))
+    command = ["train", "--preset", str(config), "--data", str(folder), "--out",
+               str(tmp_path / "run"), "--set", "train.steps=2"]  # fmt: skip
+    for _ in range(2):
+        with pytest.raises(SystemExit) as end:
+            main(command)
+        assert end.value.code == 0
+    assert "step 2 of 2" in capsys.readouterr().out
+    assert len(log_of(tmp_path / "run")) == 2
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--set", "train.stepz=3"])
+    assert end.value.code == 2
+    assert "train.stepz" in capsys.readouterr().err
