@@ -8,6 +8,7 @@ from pathlib import Path
 from flows.run import Run
 from flows.units import read_json, unit_id
 from qa.report import write_report
+from qa.tables import Source
 from schemas.atomic import write_text
 from schemas.errors import OutputError
 from schemas.provenance import file_hash, source_hash
@@ -35,12 +36,22 @@ def report(run: Run, *, anew: bool = False) -> Path:
         facts = {"digest": _digest(run)}
         if anew or not page.is_file() or read_json(stamp) != facts | {"page": file_hash(page)}:
             stamp.unlink(missing_ok=True)
-            write_report(run.name, run.shards, run.rejects_path, folder)
+            write_report(source_of(run), folder)
             write_text(stamp, json.dumps(facts | {"page": file_hash(page)}))
     return page
 
 
+def source_of(run: Run) -> Source:
+    """Gives the files that a dataset's statistics are of."""
+    shards = tuple(sorted(run.shards.glob("*.parquet")))
+    return Source(run.name, shards, run.rejects_path, run.costs_path)
+
+
 def _digest(run: Run) -> str:
-    made_from = (run.output / "annotations.json", run.output / "qa" / "parroting.parquet")
+    made_from = (
+        run.output / "annotations.json",
+        run.costs_path,
+        run.output / "qa" / "parroting.parquet",
+    )
     hashes = [file_hash(path) for path in made_from]
     return unit_id({"from": hashes, "code": source_hash("schemas", "qa")})

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
+from qa.explanation import colours, marked
 from qa.pictures import colour, panels, strip
-from qa.report import colours, marked, write_report
+from qa.report import write_report
 from qa.statistics import collect
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Picture

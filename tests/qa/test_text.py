@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qa.leaks import names_label, names_method, names_real_side, verdict, wording
+from qa.leaks import names_label, names_method, names_real_side, verdict
 from qa.report import write_report
 from qa.statistics import collect
 from qa.sums import COLUMNS, LISTS, template
 from qa.text import measure, read
+from qa.wording import wording
 from schemas.records import AnnotatedFrame, Claim, DroppedClaim
 from schemas.shards import read_metadata, read_records, write_records
 
