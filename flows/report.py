@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from flows.run import Run
+from flows.source import source_of
 from flows.units import read_json, unit_id
 from qa.report import write_report
-from qa.tables import Source
 from schemas.atomic import write_text
 from schemas.errors import OutputError
 from schemas.provenance import file_hash, source_hash
@@ -39,12 +39,6 @@ def report(run: Run, *, anew: bool = False) -> Path:
             write_report(source_of(run), folder)
             write_text(stamp, json.dumps(facts | {"page": file_hash(page)}))
     return page
-
-
-def source_of(run: Run) -> Source:
-    """Gives the files that a dataset's statistics are of."""
-    shards = tuple(sorted(run.shards.glob("*.parquet")))
-    return Source(run.name, shards, run.rejects_path, run.costs_path)
 
 
 def _digest(run: Run) -> str:

@@ -49,7 +49,9 @@ def write_report(source: Source, folder: Path) -> Path:
     """
     paths = source.shards
     if not paths:
-        raise OutputError(f"nothing of '{source.name}' is annotated; run: facext annotate NAME")
+        raise OutputError(
+            f"nothing of '{source.name}' is annotated; run: facext annotate {source.name}"
+        )
     tables = write_tables(source, folder / "tables")
     write_text_tables(paths, tables)
     statistics = collect(tables)

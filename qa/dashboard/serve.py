@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -77,6 +78,8 @@ def serve(
     Raises:
         UsageError: The address needs a token, or cannot be bound.
     """
+    # Arrow's own pool keeps what it once took; the system's gives it back
+    pa.set_memory_pool(pa.system_memory_pool())
     config = uvicorn.Config(
         make_app(datasets, host, token), host, port, log_level="warning", ws="wsproto"
     )
