@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from qa.tables import MEMORY, QUERIES, Source, connect, write_tables
+from fict.tree import load_tree
+from qa.tables import QUERIES, Source, connect, write_tables
 from schemas.atomic import whole_file, write_text
 from schemas.errors import OutputError
 from schemas.provenance import source_hash
@@ -82,11 +83,9 @@ class Index:
 
     Args:
         path: The Parquet file.
-        below: Of each region, the ids of itself and of what lies below it.
     """
 
-    def __init__(self, path: Path, below: dict[int, list[int]]) -> None:
-        self._below = below
+    def __init__(self, path: Path) -> None:
         # one thread: a second one saves few milliseconds, and takes 100 MB while the index is read
         self._con = duckdb.connect(
             config={"threads": 1, "memory_limit": "160MB", "allocator_background_threads": True}
@@ -202,7 +201,7 @@ class Index:
         if chosen.verdict in VERDICTS:
             parts.append(f"claims_{chosen.verdict} > 0")
         if chosen.region:
-            ids = ", ".join(map(str, self._below.get(chosen.region, [chosen.region])))
+            ids = ", ".join(map(str, touching(chosen.region)))
             parts.append(f"n IN (SELECT n FROM touched WHERE region IN ({ids}))")  # noqa: S608
         if chosen.evidence:
             parts.append("list_contains(evidence, ?)")
@@ -211,6 +210,15 @@ class Index:
             parts.append("contains(id, ?)")
             known.append(chosen.search)
         return "WHERE " + " AND ".join(parts), known
+
+
+def touching(region: int) -> list[int]:
+    """Gives the regions whose change touches one: itself, its parts, and the wholes it is of."""
+    tree = load_tree()
+    if region not in tree.by_id:
+        return [region]
+    concept = tree.by_id[region]
+    return [one.id for one in (concept, *tree.descendants_of(concept), *tree.ancestors_of(concept))]
 
 
 def prepare(source: Source, folder: Path) -> Path:

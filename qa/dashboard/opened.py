@@ -11,7 +11,6 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from fict.tree import load_tree
 from qa.index import Index, is_current, prepare
 from qa.lookup import Lookup
 from qa.reviews import Reviews
@@ -101,9 +100,7 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path) -> Opened:
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as process:
         path = process.submit(prepare, source, folder).result()
-    tree = load_tree()
-    below = {c.id: [c.id, *(one.id for one in tree.descendants_of(c))] for c in tree.concepts}
-    index = Index(path, below)
+    index = Index(path)
     facts = read_metadata(source.shards[0])
     reviews = Reviews(reviews_path.with_suffix(".sqlite"))
     lookup = Lookup(index, source.shards)

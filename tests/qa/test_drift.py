@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qa.drift import compare_counts, drift, judged, write_drift
+from qa.tables import write_tables
 from schemas.errors import OutputError
 from schemas.shards import read_records
-from qa.tables import write_tables
 
 COUNTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 10_000), min_size=1)
 

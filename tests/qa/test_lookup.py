@@ -11,7 +11,7 @@ from schemas.records import Picture
 def opened(write_source, rows, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "ROWS_PER_GROUP", 4)
     source = write_source(tmp_path, rows)
-    index = Index(prepare(source, tmp_path / "qa"), {})
+    index = Index(prepare(source, tmp_path / "qa"))
     return source, Lookup(index, source.shards)
 
 

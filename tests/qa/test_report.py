@@ -8,8 +8,8 @@ from qa.explanation import colours, marked
 from qa.pictures import colour, panels, strip
 from qa.report import write_report
 from qa.statistics import collect
-from schemas.errors import OutputError
 from qa.tables import Source
+from schemas.errors import OutputError
 from schemas.records import Picture
 
 

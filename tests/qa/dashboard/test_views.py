@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from fict.tree import load_tree
+from qa.dashboard.face import shapes
 from qa.dashboard.opened import Opened, open_dataset
 from qa.dashboard.views.compare import Compared, compare
 from qa.dashboard.views.costs import costs, over_time
@@ -38,7 +40,7 @@ def open_rows(write_source):
 
     def make(folder, rows, rejected=()) -> Opened:
         source = write_source(folder, rows, rejected)
-        index = Index(prepare(source, folder / "qa"), {})
+        index = Index(prepare(source, folder / "qa"))
         facts = read_metadata(source.shards[0])
         store = Reviews(folder / "reviews.sqlite")
         lookup = Lookup(index, source.shards)
@@ -60,9 +62,9 @@ def planted(open_rows, rows, tmp_path):
     claims = tuple(c.model_copy(update={"sentence": EVIL, "reason": EVIL}) for c in rows[0].claims)
     row = rows[0].model_copy(
         update={
-            "id": f"toy/{EVIL}", "method": EVIL, "compression": EVIL, "split": EVIL, "forgery": EVIL,
-            "explanation": f"{EVIL} <p>{EVIL}</p> [SEG]", "recipe": EVIL, "explainer": "mllm",
-            "fallback_reason": None, "model": EVIL, "real_path": EVIL, "claims": claims,
+            "id": f"toy/{EVIL}", "method": EVIL, "compression": EVIL, "split": EVIL,
+            "forgery": EVIL, "explanation": f"{EVIL} <p>{EVIL}</p> [SEG]", "recipe": EVIL,
+            "explainer": "mllm", "fallback_reason": None, "model": EVIL, "real_path": EVIL, "claims": claims,
         }
     )  # fmt: skip
     rejected = Reject(
@@ -102,12 +104,14 @@ def test_the_overview_counts_what_is_there(opened, rows, annotated):
 
 
 def test_the_heat_map_links_each_region_to_its_frames(opened, rows):
-    page = regions(opened, Filter())
-    with_lips = sum(any("lip" in r.name or r.name == "mouth" for r in row.regions) for row in rows)
-    assert with_lips
-    assert page.count("<path d=") > 90
-    assert 'href="/records?region=' in page
-    assert "left eyebrow" not in page or "right eyebrow" in page
+    page, tree = regions(opened, Filter()), load_tree()
+    assert page.count("<path d=") == len(shapes()) > 70
+    for name in ("left upper lip", "right iris", "nose tip"):
+        key = tree.by_name[name].id
+        frames = [r for r in rows if any(tree.related(key, x.category_id) for x in r.regions)]
+        told = f'<a href="/records?region={key}" aria-label="{name}: {len(frames)} frames"'
+        assert told in page
+        assert opened.index.count(Filter(region=key)) == len(frames)
 
 
 def test_a_record_shows_text_masks_and_numbers(opened, rows):
@@ -147,7 +151,10 @@ def test_rejects_are_listed_by_reason_and_controls_are_told(open_rows, rows, tmp
             frame_index=n, stage="measure", reason=reason, detail=f"detail {n}",
         )
         for n, (method, reason) in enumerate(
-            [("Unforged", "no_artifact"), ("LipRecolour", "no_face"), ("LipRecolour", "no_artifact")]
+            [
+                ("Unforged", "no_artifact"), ("LipRecolour", "no_face"),
+                ("LipRecolour", "no_artifact"),
+            ]
         )
     ]  # fmt: skip
     opened = open_rows(tmp_path, rows[:1], made)
