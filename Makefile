@@ -37,6 +37,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/facext bench chaos --json out/bench/chaos.json
 	$(BIN)/facext bench explain --json out/bench/explain.json
+	$(BIN)/python -m benchmarks.dashboard --json out/bench/dashboard.json
 
 setup: $(STAMP)
 

@@ -160,7 +160,8 @@ def test_pictures_are_served_by_id_alone(address, rows):
     assert picture.headers["content-type"] in ("image/jpeg", "image/png")
     shard = next((folder / "annotations").iterdir())
     for layer, of, row in (
-        ("fake", "toy", str(shard)), ("fake", "../toy", rows[0].id), ("fake", "toy", "../" + rows[0].id),
+        ("fake", "toy", str(shard)), ("fake", "../toy", rows[0].id),
+        ("fake", "toy", "../" + rows[0].id),
         ("difference", "toy", ""), ("small", str(folder), rows[0].id),
     ):  # fmt: skip
         assert httpx.get(f"{here}/picture/{layer}", params={"of": of, "id": row}).status_code == 404

@@ -64,7 +64,8 @@ def planted(open_rows, rows, tmp_path):
         update={
             "id": f"toy/{EVIL}", "method": EVIL, "compression": EVIL, "split": EVIL,
             "forgery": EVIL, "explanation": f"{EVIL} <p>{EVIL}</p> [SEG]", "recipe": EVIL,
-            "explainer": "mllm", "fallback_reason": None, "model": EVIL, "real_path": EVIL, "claims": claims,
+            "explainer": "mllm", "fallback_reason": None, "model": EVIL,
+            "real_path": EVIL, "claims": claims,
         }
     )  # fmt: skip
     rejected = Reject(
