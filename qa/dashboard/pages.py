@@ -136,7 +136,7 @@ def _theme(dark: ui.dark_mode, theme: str) -> None:
         button.props(f'icon={icons[names[place]]} aria-label="Colours: {names[place]}"')
         _keep("theme", names[place])
 
-    button = ui.button(on_click=turn).props(
+    button = ui.button(on_click=turn, color=None).props(
         f'flat round dense icon={icons[theme]} aria-label="Colours: {theme}"'
     )
 
