@@ -59,6 +59,7 @@ def make_app(datasets: dict[str, Opened], host: str = "127.0.0.1", token: str = 
         tailwind=False,
         show_welcome_message=False,
         reconnect_timeout=10,
+        message_history_length=50,
     )
     return Guard(app, host, token)
 
