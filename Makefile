@@ -39,6 +39,7 @@ bench: $(STAMP)
 	$(BIN)/facext bench chaos --json out/bench/chaos.json
 	$(BIN)/facext bench explain --json out/bench/explain.json
 	$(BIN)/facext bench speed --json out/bench/speed.json
+	$(BIN)/python -m benchmarks.dashboard --json out/bench/dashboard.json
 
 train-proof: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.model --json out/bench/model.json

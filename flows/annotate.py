@@ -13,6 +13,7 @@ from prefect import flow, get_run_logger, task
 from pydantic import Field
 
 from flows import stages
+from flows.artifacts import leave_artifacts
 from flows.compact import compact
 from flows.explain import Explained, explain
 from flows.report import report
@@ -54,9 +55,10 @@ def compact_task(run: Run, plan: list[PlannedPair]) -> Summary:
 
 
 @task(name="report")
-def report_task(run: Run) -> Path:
-    """Writes the report; gives its page."""
+def report_task(run: Run, summary: Summary) -> Path:
+    """Writes the report and leaves the run's artifacts; gives the report's page."""
     page = report(run)
+    leave_artifacts(run, summary, page)
     run.sweep()
     return page
 
@@ -92,7 +94,7 @@ def annotate(
     measure_task(run, pairs)
     explained = explain_task(run, pairs)
     summary = compact_task(run, plan)
-    page = report_task(run)
+    page = report_task(run, summary)
     get_run_logger().info("%d frames annotated; report: %s", summary.frames.total(), page)
     if explained.stopped:
         raise explained.stopped  # what was done before is published; the next run goes on

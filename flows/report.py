@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from flows.run import Run
+from flows.source import source_of
 from flows.units import read_json, unit_id
 from qa.report import write_report
 from schemas.atomic import write_text
@@ -35,12 +36,16 @@ def report(run: Run, *, anew: bool = False) -> Path:
         facts = {"digest": _digest(run)}
         if anew or not page.is_file() or read_json(stamp) != facts | {"page": file_hash(page)}:
             stamp.unlink(missing_ok=True)
-            write_report(run.name, run.shards, run.rejects_path, folder)
+            write_report(source_of(run), folder)
             write_text(stamp, json.dumps(facts | {"page": file_hash(page)}))
     return page
 
 
 def _digest(run: Run) -> str:
-    made_from = (run.output / "annotations.json", run.output / "qa" / "parroting.parquet")
+    made_from = (
+        run.output / "annotations.json",
+        run.costs_path,
+        run.output / "qa" / "parroting.parquet",
+    )
     hashes = [file_hash(path) for path in made_from]
     return unit_id({"from": hashes, "code": source_hash("schemas", "qa")})

@@ -9,23 +9,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from annotators.pipeline import CONTROL
+from qa.wording import wording
 from schemas.records import Side
 
-FILE = Path(__file__).parent / "text.yaml"
 _PARTS = re.compile(r"[^\W\d_]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|\d+")
-
-
-@functools.cache
-def wording() -> dict[str, Any]:
-    """Gives the word lists and the meanings of the figures."""
-    content: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    return content
 
 
 def names_label(text: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import rle
+from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Picture, Region
 
 Image = NDArray[np.uint8]
@@ -44,19 +45,33 @@ def panels(row: AnnotatedFrame, side: int = 256) -> dict[str, Image]:
         Panel name to `(side, side, 3) uint8` RGB.
     """
     real, fake = decode(row.real), decode(row.fake)
-    difference = np.clip(cv2.absdiff(real, fake).astype(np.int16) * GAIN, 0, 255).astype(np.uint8)
     mask = rle.decode(row.artifact.segmentation)
-    drawn = (real, fake, difference, regions(fake, row.regions), _mask(fake, mask))
-    return {
-        name: np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
-        for name, image in zip(PANELS, drawn, strict=True)
-    }
+    drawn = (real, fake, difference(real, fake), regions(fake, row.regions), _mask(fake, mask))
+    return {name: resized(image, side) for name, image in zip(PANELS, drawn, strict=True)}
+
+
+def resized(image: Image, side: int) -> Image:
+    """Gives a crop at another size, `(side, side, 3) uint8`."""
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def difference(real: Image, fake: Image) -> Image:
+    """Shows how much each channel of each pixel changed, `GAIN` times as strong."""
+    strong = cv2.absdiff(real, fake).astype(np.int16) * GAIN
+    return np.asarray(np.clip(strong, 0, 255), np.uint8)
 
 
 def decode(picture: Picture) -> Image:
-    """Decodes a stored crop to `(S, S, 3) uint8` RGB."""
+    """Decodes a stored crop to `(S, S, 3) uint8` RGB.
+
+    Raises:
+        OutputError: It is no picture, or a damaged one.
+    """
     encoded = np.frombuffer(picture.bytes or b"", np.uint8)
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
+    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
+    if image is None:
+        raise OutputError(f"a stored picture of {encoded.size} bytes cannot be decoded")
+    return np.asarray(image, dtype=np.uint8)
 
 
 def regions(image: Image, chosen: Sequence[Region]) -> Image:
@@ -91,3 +106,12 @@ def to_jpeg(image: Image, quality: int = 85) -> bytes:
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(encoded.tobytes())
+
+
+def outline(mask: NDArray[np.bool_]) -> str:
+    """Gives a mask as an SVG path in crop pixels, to be filled by the even-odd rule."""
+    rims, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(0, 0)
+    )
+    parts = ["L".join(f"{x} {y}" for x, y in rim[:, 0].tolist()) for rim in rims if len(rim) > 2]
+    return "".join(f"M{part}Z" for part in parts)

@@ -5,43 +5,41 @@ One page with its pictures beside it; it asks no other host for anything. All te
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import markupsafe
 import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from qa.leaks import wording
+from qa.explanation import colours, css, marked
 from qa.parroting import Parroting
-from qa.pictures import colour, panels, strip, to_jpeg
-from qa.statistics import collect
+from qa.pictures import panels, strip, to_jpeg
+from qa.statistics import collect, write_text_tables
+from qa.tables import Source, write_tables
+from qa.wording import wording, written
 from schemas.arrow import arrow_schema, from_table
 from schemas.atomic import write_text
 from schemas.errors import OutputError
-from schemas.records import SEG, AnnotatedFrame, Claim, Reject
+from schemas.records import AnnotatedFrame, Reject
 from schemas.shards import read_metadata, read_records
 
 MAX_SAMPLES = 24
 MAX_REJECTS = 200
 PANEL_PX = 384
-_PHRASE = re.compile(r"<p>(.*?)</p>(?: \[SEG\])?", re.DOTALL)
 
 
-def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
-    """Writes the report.
+def write_report(source: Source, folder: Path) -> Path:
+    """Writes the statistics tables of a dataset, and the report from them.
 
     Args:
-        name: The dataset's name.
-        shards: Folder of the annotations.
-        rejects: File of the rejects.
-        folder: Where to put `index.html` and its pictures; pictures of an older report go.
+        source: The dataset.
+        folder: Where to put `tables/`, `index.html` and its pictures; pictures of an older report
+            go.
 
     Returns:
         Path of the page.
@@ -49,11 +47,15 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
     Raises:
         OutputError: There is nothing annotated, or the folder cannot be written.
     """
-    paths = sorted(shards.glob("*.parquet"))
+    paths = source.shards
     if not paths:
-        raise OutputError(f"nothing is annotated in {shards}; run: facext annotate {name}")
-    statistics = collect(paths, rejects)
-    rejected = read_records(rejects, Reject) if rejects.is_file() else []
+        raise OutputError(
+            f"nothing of '{source.name}' is annotated; run: facext annotate {source.name}"
+        )
+    tables = write_tables(source, folder / "tables")
+    write_text_tables(paths, tables)
+    statistics = collect(tables)
+    rejected = read_records(source.rejects, Reject) if source.rejects.is_file() else []
     pictures = folder / "frames"
     facts = read_metadata(paths[0])
     try:
@@ -63,7 +65,7 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
             _environment()
             .get_template("report.html")
             .render(
-                name=name,
+                name=source.name,
                 title=facts["title"],
                 facts=facts,
                 controls=sum(one.method in facts["controls"] for one in rejected),
@@ -71,9 +73,10 @@ def write_report(name: str, shards: Path, rejects: Path, folder: Path) -> Path:
                 tables={
                     "Frames": _table(statistics.frames),
                     "Pose and size": _table(statistics.views),
+                    "Splits": _table(statistics.splits),
                     "Regions": _table(statistics.regions),
                     "Evidence": _table(statistics.evidence),
-                    "Claims": _table(statistics.verdicts),
+                    "Statements": _table(statistics.verdicts),
                     "Rejects by reason": _table(statistics.rejects),
                 },
                 text={
@@ -126,15 +129,9 @@ def _figures(frame: pd.DataFrame, section: str) -> dict[str, Any]:
     lines = []
     for name in frame.columns:
         figure = wording()[section].get(name, other)
-        cells = [_figure(value, figure["show"]) for value in frame[name]]
+        cells = [written(value, figure["show"]) for value in frame[name]]
         lines.append((name, cells, figure.get("good", ""), figure["means"]))
     return {"writers": list(frame.index), "lines": lines}
-
-
-def _figure(value: Any, show: str) -> str:
-    if pd.isna(value):
-        return "–"
-    return {"count": f"{value:,.0f}", "mean": f"{value:.1f}", "share": f"{100 * value:.1f} %"}[show]
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[tuple[Any, list[Any]]]:
@@ -185,30 +182,6 @@ def _sample(number: int, row: AnnotatedFrame, folder: Path) -> dict[str, Any]:
         "files": files,
         "text": marked(row.explanation, colours(row.claims, row)),
         "names": {region.category_id: region.name for region in row.regions},
-        "claims": [(claim, _css(colours([claim], row)[0])) for claim in row.claims],
+        "claims": [(claim, css(colours([claim], row)[0])) for claim in row.claims],
         "questions": [q for q in row.questions if q.image == "fake"],
     }
-
-
-def colours(claims: Sequence[Claim], row: AnnotatedFrame) -> list[tuple[int, int, int]]:
-    """Gives the colour of each region in the order in which the claims first name it."""
-    place = {region.category_id: n for n, region in enumerate(row.regions)}
-    told = dict.fromkeys(place[claim.category_id] for claim in claims)
-    return [colour(number) for number in told]
-
-
-def marked(text: str, colours_in_order: Sequence[tuple[int, int, int]]) -> markupsafe.Markup:
-    """Turns `<p>phrase</p> [SEG]` into a phrase in its mask's colour; all else is escaped."""
-    parts: list[markupsafe.Markup] = []
-    end = 0
-    for found, rgb in zip(_PHRASE.finditer(text), colours_in_order, strict=False):
-        parts.append(markupsafe.escape(text[end : found.start()]))
-        mark = markupsafe.Markup('<mark style="--c:{}">{}</mark>')
-        parts.append(mark.format(_css(rgb), found[1]))
-        end = found.end()
-    parts.append(markupsafe.escape(text[end:].replace(SEG, "")))
-    return markupsafe.Markup("").join(parts)
-
-
-def _css(rgb: tuple[int, int, int]) -> str:
-    return f"rgb({rgb[0]} {rgb[1]} {rgb[2]})"

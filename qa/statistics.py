@@ -1,23 +1,26 @@
-"""Counts over the shards of a dataset, as pandas tables; pictures and masks are never read."""
+"""What the static report shows: the tables of `qa.tables`, laid out for a reader."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import pyarrow.dataset as ds
+import pyarrow as pa
 
+from qa.tables import POSES, SIZES
 from qa.text import Text, measure, read
-from schemas.arrow import arrow_schema
-from schemas.records import AnnotatedFrame, Reject
+from schemas.shards import write_table
 
-YAW_DEG = (0, 15, 30, 45, 60)
-FACE_PX = (0, 60, 120, 240, 480)
-"""Lower edges of the bands of a report."""
+MEANS = {
+    "mask_share": "mask, % of the crop",
+    "mask_px": "mask, px",
+    "confidence": "confidence",
+    "stability": "stability",
+}
+"""Columns of the table `frames` that are means, and how a reader is told of them."""
+FATES = ["supported", "contradicted", "untestable", "refused"]
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,19 @@ class Statistics:
     """What a report tells of a dataset.
 
     Attributes:
-        frames: One row per method: frames at each compression, mean mask share and quality.
-        views: Frames and their mean confidence by turn of the head, then by size of the face.
+        frames: One row per method: frames at each compression, mean mask and quality.
+        views: Frames, masks and quality by turn of the head, then by size of the face.
+        splits: The same by split.
         regions: Frames with each region, by method; most frequent first.
         evidence: Significant changes by kind and method.
-        verdicts: Claims by explainer and verdict.
+        verdicts: Statements by writer and by what became of them.
         rejects: Rejects by method and reason.
         text: Figures of the text and its fallbacks, by writer.
     """
 
     frames: pd.DataFrame
     views: pd.DataFrame
+    splits: pd.DataFrame
     regions: pd.DataFrame
     evidence: pd.DataFrame
     verdicts: pd.DataFrame
@@ -43,99 +48,76 @@ class Statistics:
     text: Text
 
 
-def collect(shards: Sequence[Path], rejects: Path) -> Statistics:
-    """Counts a dataset's frames, regions, evidence, verdicts and rejects; measures its text.
+def write_text_tables(shards: Sequence[Path], folder: Path) -> None:
+    """Measures the text and writes `text.parquet` and `fallbacks.parquet` beside the tables."""
+    text = measure(read(shards))
+    for name, table in (("text", text.quality), ("fallbacks", text.fallbacks)):
+        arrow = pa.Table.from_pandas(table.reset_index(), preserve_index=False)
+        write_table(folder / f"{name}.parquet", arrow.replace_schema_metadata())
+
+
+def collect(tables: Path) -> Statistics:
+    """Reads a dataset's tables.
 
     Args:
-        shards: Parquet files of annotated frames; may be none.
-        rejects: Parquet file of rejects; may be absent.
+        tables: Their folder, as `qa.tables.write_tables` and `write_text_tables` fill it.
     """
-    rows = _read(shards)
+    frames = _read(tables, "frames")
+    rejects = _read(tables, "rejects")
+    evidence = _of(_read(tables, "evidence"), "method")
+    evidence = evidence[evidence["significant"] > 0]
+    kind = evidence["kind"] + ": " + evidence["direction"]
     return Statistics(
-        frames=_frames(rows),
-        views=_views(rows),
-        regions=_cross(_exploded(rows, "regions", "name"), "name"),
-        evidence=_cross(_significant(rows), "kind"),
-        verdicts=_verdicts(rows),
-        rejects=_rejects(rejects),
-        text=measure(read(shards)),
+        frames=_by_method(frames),
+        views=_views(frames),
+        splits=_means(_of(frames, "split"), "split"),
+        regions=_cross(_of(_read(tables, "regions"), "method"), "region", "frames"),
+        evidence=_cross(evidence.assign(kind=kind), "kind", "significant"),
+        verdicts=_read(tables, "verdicts").groupby("writer")[FATES].sum(),
+        rejects=rejects.pivot_table(
+            "rejects", "reason", "method", aggfunc="sum", fill_value=0
+        ).rename_axis(index="reason", columns=None),
+        text=Text(
+            _read(tables, "text").set_index("writer"),
+            _read(tables, "fallbacks").set_index("writer asked"),
+        ),
     )
 
 
-def _read(shards: Sequence[Path]) -> pd.DataFrame:
-    columns = {
-        "method": ds.field("method"),
-        "compression": ds.field("compression"),
-        "explainer": ds.field("explainer"),
-        "area": ds.field("artifact", "area"),
-        "size": ds.field("artifact", "segmentation", "size"),
-        "confidence": ds.field("artifact", "confidence"),
-        "stability": ds.field("artifact", "stability"),
-        "yaw": ds.field("yaw"),
-        "face_px": ds.field("face_px"),
-        "supported": ds.field("claims_supported"),
-        "contradicted": ds.field("claims_contradicted"),
-        "untestable": ds.field("claims_untestable"),
-        "regions": ds.field("regions"),
-        "evidence": ds.field("evidence"),
-    }
-    table = ds.dataset(list(shards), schema=arrow_schema(AnnotatedFrame)).to_table(columns=columns)
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+def _read(tables: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(tables / f"{name}.parquet")
 
 
-def _frames(rows: pd.DataFrame) -> pd.DataFrame:
-    counts = pd.crosstab(rows["method"], rows["compression"])
-    if rows.empty:
-        return counts
-    share = rows["area"] / rows["size"].map(lambda size: size[0] * size[1])
-    means = rows.assign(share=100 * share).groupby("method")[["share", "confidence", "stability"]]
-    table = counts.join(means.mean().round(2)).rename(columns={"share": "mask, % of the crop"})
-    return table.rename_axis(index="method", columns=None)
+def _of(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    return table[table["by"] == by]
 
 
-def _views(rows: pd.DataFrame) -> pd.DataFrame:
+def _by_method(frames: pd.DataFrame) -> pd.DataFrame:
+    cells = _of(frames, "method, compression")
+    counts = cells.pivot_table("frames", "method", "compression", aggfunc="sum", fill_value=0)
+    means = _means(_of(frames, "method"), "method").drop(columns="frames")
+    return counts.join(means).rename_axis(index="method", columns=None)
+
+
+def _means(rows: pd.DataFrame, key: str) -> pd.DataFrame:
+    table = rows.set_index(key)[["frames", *MEANS]]
+    table = table.assign(mask_share=100 * table["mask_share"])
+    return table.round(2).rename(columns=MEANS).rename_axis(index=key)
+
+
+def _views(frames: pd.DataFrame) -> pd.DataFrame:
     """Gives a row for each band of |yaw| and of face size, also for an empty one."""
-    bands = (("|yaw|", "°", YAW_DEG, rows["yaw"].abs()), ("face", "px", FACE_PX, rows["face_px"]))
-    parts = []
-    for name, unit, edges, values in bands:
-        labels = [f"{name} {low} to {high} {unit}" for low, high in pairwise(edges)]
-        labels.append(f"{name} from {edges[-1]} {unit}")
-        band = pd.cut(values, [*edges, np.inf], right=False, labels=labels)
-        confidence = rows["confidence"].groupby(band, observed=False)
-        parts.append(pd.DataFrame({"frames": confidence.size(), "confidence": confidence.mean()}))
-    return pd.concat(parts).rename_axis(index="view of the real face")
+    parts = [
+        _means(_of(frames, key), key).reindex(names)
+        for key, names in (("pose", POSES), ("size", SIZES))
+    ]
+    views = pd.concat(parts).rename_axis(index="view of the real face")
+    return views.assign(frames=views["frames"].fillna(0).astype(int))
 
 
-def _exploded(rows: pd.DataFrame, column: str, field: str) -> pd.DataFrame:
-    flat = rows[["method", column]].explode(column).dropna()
-    return flat.assign(**{field: flat[column].map(lambda one: one[field])})
-
-
-def _significant(rows: pd.DataFrame) -> pd.DataFrame:
-    flat = rows[["method", "evidence"]].explode("evidence").dropna()
-    flat = flat[flat["evidence"].map(lambda one: bool(one["significant"])).astype(bool)]
-    kind = flat["evidence"].map(lambda one: f"{one['kind']}: {one['direction']}")
-    return flat.assign(kind=kind)
-
-
-def _cross(flat: pd.DataFrame, field: str) -> pd.DataFrame:
-    table = pd.crosstab(flat[field], flat["method"])
-    table.insert(0, "all", table.sum(axis=1))
+def _cross(rows: pd.DataFrame, key: str, count: str) -> pd.DataFrame:
+    table = rows.pivot_table(count, key, "method", aggfunc="sum", fill_value=0)
+    table.insert(0, "all", table.sum(axis=1).astype(int))
     return table.sort_values("all", ascending=False, kind="stable").rename_axis(
         index=None, columns=None
     )
-
-
-def _verdicts(rows: pd.DataFrame) -> pd.DataFrame:
-    verdicts = ["supported", "contradicted", "untestable"]
-    return rows.groupby("explainer")[verdicts].sum().rename_axis(index="explainer")
-
-
-def _rejects(path: Path) -> pd.DataFrame:
-    schema = arrow_schema(Reject)
-    if path.is_file():
-        rows = ds.dataset(path, schema=schema).to_table(columns=["method", "reason"]).to_pandas()
-    else:
-        rows = schema.empty_table().to_pandas()
-    return pd.crosstab(rows["reason"], rows["method"]).rename_axis(index="reason", columns=None)

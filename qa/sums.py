@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from annotators.explain import plain
+from qa.explanation import FALLBACK
 from qa.leaks import names_label, names_method, names_real_side, verdict
 
 TEXTS = ("method", "forgery", "explanation", "explainer", "recipe", "fallback_reason")
@@ -38,8 +39,6 @@ COLUMNS = (
     *(f"{name}.list.element.{field}" for name, fields in LISTS.items() for field in fields),
 )
 """Paths of the Parquet columns that are read: no pixels, no masks."""
-FALLBACK = "evidence (fallback)"
-"""The writer of rows that another one was asked for."""
 KEYS = ["writer", "asked", "reason"]
 _ENDS = re.compile(r"(?<=[.!?])\s+")
 _PHRASE = re.compile(r"<p>.*?</p>", re.DOTALL)

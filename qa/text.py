@@ -18,7 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qa.sums import COLUMNS, COUNTS, FALLBACK, KEYS, Hashes, hash_sentences, sum_rows
+from qa.explanation import FALLBACK
+from qa.sums import COLUMNS, COUNTS, KEYS, Hashes, hash_sentences, sum_rows
 from schemas.arrow import arrow_schema
 from schemas.records import AnnotatedFrame
 

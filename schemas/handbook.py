@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from schemas.arrow import FORMAT_VERSION, arrow_type
 from schemas.errors import RejectReason
 from schemas.records import DIRECTIONS, AnnotatedFrame, Cost, Record, Reject
+from schemas.reviews import Review
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "format.md"
 
@@ -24,6 +25,9 @@ Format {FORMAT_VERSION}. This page is made from the records in `schemas/records.
     out/<dataset>/costs.parquet           one row per request to a captioning model (`Cost`)
     out/<dataset>/answers.sqlite          its answers as they came
     out/<dataset>/qa/index.html           the report
+    out/<dataset>/qa/tables/*.parquet     the statistics; see docs/qa.md
+    out/<dataset>/reviews.parquet         what people decided of rows (`Review`)
+    out/<dataset>/reviews.sqlite          the same, as the dashboard writes it
     out/<dataset>/releases/<version>/     what others get (docs/releases.md)
 
 Parquet, zstd, row groups of 100 rows. Masks are COCO run lengths with string counts; pycocotools
@@ -47,7 +51,7 @@ those of the square face crop; `affine` maps the first to the second. Boxes are 
 
 def page() -> str:
     """Gives the whole page."""
-    records: list[type[Record]] = [AnnotatedFrame, *_nested(AnnotatedFrame), Reject, Cost]
+    records: list[type[Record]] = [AnnotatedFrame, *_nested(AnnotatedFrame), Reject, Cost, Review]
     parts = [INTRODUCTION, *(_table(record) for record in dict.fromkeys(records))]
     parts.append("## Evidence kinds and directions\n\n| kind | directions |\n|---|---|")
     parts[-1] += "".join(f"\n| {kind} | {', '.join(words)} |" for kind, words in DIRECTIONS.items())

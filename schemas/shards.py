@@ -76,9 +76,22 @@ def read_records(paths: Path | Sequence[Path], record: type[R]) -> list[R]:
 
 def read_table(path: Path, record: type[Record], columns: Sequence[str] | None = None) -> pa.Table:
     """Reads one file, or some of its columns, after checking that its schema is the record's."""
+    check_schema(path, record)
     try:
         with pq.ParquetFile(path) as file:
-            schema, table = file.schema_arrow, file.read(columns and list(columns))
+            return file.read(columns and list(columns))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def check_schema(path: Path, record: type[Record]) -> None:
+    """Checks that a file is Parquet and has a record's schema; reads its footer alone.
+
+    Raises:
+        OutputError: It is damaged or of another format; the message names it.
+    """
+    try:
+        schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
     expected = arrow_schema(record)
@@ -88,7 +101,6 @@ def read_table(path: Path, record: type[Record], columns: Sequence[str] | None =
             f"{path} does not have the schema of {record.__name__} "
             f"(format {FORMAT_VERSION}); fields that differ: {strange or 'their types'}"
         )
-    return table
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -130,7 +130,14 @@ def test_a_run_of_the_toy_deployment_leaves_shards(served):
     assert ran.returncode == 0, ran.stdout + ran.stderr + (folder / "log").read_text()
     rows = read_records(sorted((folder / "out/toy/annotations").glob("*.parquet")), AnnotatedFrame)
     assert {row.method for row in rows} >= {"LipRecolour"}
-    assert (folder / "out/toy/qa/index.html").is_file()
+    page = folder / "out/toy/qa/index.html"
+    assert page.is_file()
+    left = httpx.post(f"{env['PREFECT_API_URL']}/artifacts/filter", json={}).json()
+    told = {one["key"]: (one["type"], one["data"]) for one in left}
+    assert told["annotate-toy"][0] == "markdown"
+    assert f"**{len(rows)} frames** annotated" in told["annotate-toy"][1]
+    assert told["annotate-toy-counts"][0] == "table"
+    assert page.resolve().as_uri() in told["annotate-toy-report"][1]
 
 
 def test_a_run_of_the_release_deployment_leaves_a_version_and_the_second_one_fails(served):

@@ -1,43 +1,31 @@
 import re
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
+from benchmarks.browser import CHROMIUM, open_browser
+from qa.explanation import colours, marked
 from qa.pictures import colour, panels, strip
-from qa.report import colours, marked, write_report
+from qa.report import write_report
 from qa.statistics import collect
+from qa.tables import Source
 from schemas.errors import OutputError
-from schemas.records import AnnotatedFrame, Picture
-from schemas.shards import read_metadata, read_records, write_records
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+from schemas.records import Picture
 
 
-@pytest.fixture(scope="module")
-def rows(annotated):
-    run, _ = annotated
-    return read_records(sorted(run.shards.glob("*.parquet")), AnnotatedFrame)
+@pytest.fixture
+def write(write_source):
+    def report(rows, folder: Path) -> Path:
+        return write_report(write_source(folder, rows), folder / "qa")
 
-
-def write(rows, folder: Path, annotated) -> Path:
-    run, _ = annotated
-    facts = read_metadata(sorted(run.shards.glob("*.parquet"))[0])
-    write_records(folder / "annotations" / "a.parquet", rows, AnnotatedFrame, facts)
-    return write_report("toy", folder / "annotations", folder / "none.parquet", folder / "qa")
+    return report
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 def test_the_report_opens_without_an_error_or_a_request_elsewhere(annotated):
     run, _ = annotated
     errors, requests = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with open_browser() as browser:
         page = browser.new_page()
         page.on("console", lambda message: errors.append(message.text))
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -52,7 +40,6 @@ def test_the_report_opens_without_an_error_or_a_request_elsewhere(annotated):
         text = page.locator("body").inner_text()
         page.set_viewport_size({"width": 380, "height": 800})
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        browser.close()
     assert errors == []
     assert all(url.startswith(("file:", "data:")) for url in requests)
     assert pictures >= 5 * 3
@@ -81,31 +68,31 @@ def test_text_of_a_model_is_escaped():
     assert html.count("<mark") == 1
 
 
-def test_a_planted_script_never_runs(rows, annotated, tmp_path):
+def test_a_planted_script_never_runs(rows, write, tmp_path):
     planted = rows[0].model_copy(
         update={"method": "<script>alert(1)</script>", "fallback_reason": '"><img src=x>'}
     )
-    page = write([planted], tmp_path, annotated).read_text()
+    page = write([planted], tmp_path).read_text()
     assert "<script" not in page
     assert "<img src=x>" not in page
 
 
-def test_a_dataset_without_pixels_has_a_report(rows, annotated, tmp_path):
+def test_a_dataset_without_pixels_has_a_report(rows, write, tmp_path):
     bare = Picture(bytes=None, path="x")
     rows = [row.model_copy(update={"real": bare, "fake": bare}) for row in rows]
-    page = write(rows, tmp_path, annotated)
+    page = write(rows, tmp_path)
     assert "holds no pixels" in page.read_text()
     assert list((page.parent / "frames").iterdir()) == []
 
 
-def test_a_dataset_of_rejects_alone_has_a_report(annotated, tmp_path):
-    page = write([], tmp_path, annotated).read_text()
+def test_a_dataset_of_rejects_alone_has_a_report(write, tmp_path):
+    page = write([], tmp_path).read_text()
     assert "No frame was annotated" in page
 
 
 def test_nothing_annotated_is_one_error(tmp_path):
     with pytest.raises(OutputError, match="run: facext annotate toy"):
-        write_report("toy", tmp_path, tmp_path / "r.parquet", tmp_path / "qa")
+        write_report(Source("toy", (), tmp_path / "r", tmp_path / "c"), tmp_path / "qa")
 
 
 def test_panels_show_what_they_say(rows):
@@ -121,17 +108,18 @@ def test_panels_show_what_they_say(rows):
 
 def test_statistics_count_what_is_there(annotated, rows):
     run, summary = annotated
-    counted = collect(sorted(run.shards.glob("*.parquet")), run.rejects_path)
+    counted = collect(run.output / "qa" / "tables")
     for (method, level), number in summary.frames.items():
         assert counted.frames.loc[method, level] == number
     assert counted.regions["all"].sum() == sum(len(row.regions) for row in rows)
     significant = sum(one.significant for row in rows for one in row.evidence)
     assert counted.evidence["all"].sum() == significant
+    assert counted.splits["frames"].sum() == len(rows)
     assert counted.verdicts.loc["evidence", "supported"] == sum(r.claims_supported for r in rows)
     assert counted.rejects.to_numpy().sum() == summary.rejects.total()
 
 
-def test_frames_are_counted_by_turn_and_by_size(rows, annotated, tmp_path):
+def test_frames_are_counted_by_turn_and_by_size(rows, write, tmp_path):
     seen = [(-70.0, 30.0, 0.2), (70.0, 130.0, 0.4), (-14.9, 130.0, 0.6), (15.0, 900.0, 0.9)]
     made = [
         rows[0].model_copy(
@@ -144,14 +132,26 @@ def test_frames_are_counted_by_turn_and_by_size(rows, annotated, tmp_path):
         )
         for k, (yaw, size, sure) in enumerate(seen)
     ]
-    page = write(made, tmp_path, annotated)
-    views = collect([tmp_path / "annotations" / "a.parquet"], tmp_path / "none.parquet").views
+    page = write(made, tmp_path)
+    views = collect(tmp_path / "qa" / "tables").views
     assert views["frames"].sum() == 2 * len(seen)
-    assert views.loc["|yaw| from 60 °"].tolist() == [2, pytest.approx(0.3)]
-    assert views.loc["|yaw| 0 to 15 °"].tolist() == [1, pytest.approx(0.6)]
-    assert views.loc["|yaw| 15 to 30 °"].tolist() == [1, pytest.approx(0.9)]
+    assert views.loc["|yaw| from 60 °"][["frames", "confidence"]].tolist() == [
+        2,
+        pytest.approx(0.3),
+    ]
+    assert views.loc["|yaw| 0 to 15 °"][["frames", "confidence"]].tolist() == [
+        1,
+        pytest.approx(0.6),
+    ]
+    assert views.loc["|yaw| 15 to 30 °"][["frames", "confidence"]].tolist() == [
+        1,
+        pytest.approx(0.9),
+    ]
     assert views.loc["face 0 to 60 px", "frames"] == 1
-    assert views.loc["face 120 to 240 px"].tolist() == [2, pytest.approx(0.5)]
+    assert views.loc["face 120 to 240 px"][["frames", "confidence"]].tolist() == [
+        2,
+        pytest.approx(0.5),
+    ]
     assert views.loc["face from 480 px", "frames"] == 1
     text = page.read_text()
     assert "view of the real face" in text

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qa.leaks import names_label, names_method, names_real_side, verdict, wording
+from qa.leaks import names_label, names_method, names_real_side, verdict
 from qa.report import write_report
 from qa.statistics import collect
 from qa.sums import COLUMNS, LISTS, template
 from qa.text import measure, read
-from schemas.records import AnnotatedFrame, Claim, DroppedClaim
-from schemas.shards import read_metadata, read_records, write_records
+from qa.wording import wording
+from schemas.records import Claim, DroppedClaim
 
 BASE = {
     "method": "FaceSwap", "forgery": "identity swap", "explainer": "evidence", "recipe": None,
@@ -258,23 +258,18 @@ def test_the_verdict_of_an_answer(answer, side):
 # ---- on real rows ------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def rows(annotated):
-    run, _ = annotated
-    return read_records(sorted(run.shards.glob("*.parquet")), AnnotatedFrame)
+@pytest.fixture
+def page_of(write_source):
+    def page(rows, folder):
+        path = write_report(write_source(folder, rows), folder / "qa")
+        return path.read_text(encoding="utf-8")
 
-
-def page_of(rows, folder, annotated):
-    run, _ = annotated
-    facts = read_metadata(sorted(run.shards.glob("*.parquet"))[0])
-    write_records(folder / "annotations" / "a.parquet", rows, AnnotatedFrame, facts)
-    path = write_report("toy", folder / "annotations", folder / "none.parquet", folder / "qa")
-    return path.read_text(encoding="utf-8")
+    return page
 
 
 def test_the_evidence_explainers_figures_are_those_of_a_loop_over_its_rows(annotated, rows):
     run, _ = annotated
-    counted = collect(sorted(run.shards.glob("*.parquet")), run.rejects_path).text
+    counted = collect(run.output / "qa" / "tables").text
     share, weighted = [], []
     for one in rows:
         about = {claim.category_id for claim in one.claims}
@@ -307,7 +302,7 @@ def test_neither_pixels_nor_masks_are_read(annotated):
     assert read_columns.schema.field("regions").type.value_type.num_fields == 2
 
 
-def test_the_page_shows_each_writer_and_what_each_figure_means(rows, annotated, tmp_path):
+def test_the_page_shows_each_writer_and_what_each_figure_means(rows, page_of, tmp_path):
     lost = DroppedClaim(
         region="nose", category_id=None, kind="colour", direction="blue", sentence="x",
         fate="refused", reason="y", round=0,
@@ -317,9 +312,7 @@ def test_the_page_shows_each_writer_and_what_each_figure_means(rows, annotated, 
     odd = claim.model_copy(update={"sentence": "<img src=x> <p>ñose</p> – 鼻 & <u>fake</u>."})
     written = {"explainer": "mllm", "recipe": "später", "claims": (Claim(**dict(odd)),)}
     written |= {"explanation": odd.sentence, "method": "Other"}  # so that both rows are samples
-    page = page_of(
-        [rows[0].model_copy(update=fell), rows[1].model_copy(update=written)], tmp_path, annotated
-    )
+    page = page_of([rows[0].model_copy(update=fell), rows[1].model_copy(update=written)], tmp_path)
     for tag in ("<b>", "<i>", "<u>", "<img src=x>"):
         assert tag not in page
     for word in ("&lt;b&gt;fifa&lt;/b&gt;", "&lt;i&gt;why&lt;/i&gt;", "später", "鼻"):
@@ -332,8 +325,8 @@ def test_the_page_shows_each_writer_and_what_each_figure_means(rows, annotated, 
     assert "<td>refused</td><td>100.0 %</td><td>0.0 %</td><td>0.0 %</td>" in section
 
 
-def test_the_page_of_no_rows_has_the_sections(annotated, tmp_path):
-    page = page_of([], tmp_path, annotated)
+def test_the_page_of_no_rows_has_the_sections(page_of, tmp_path):
+    page = page_of([], tmp_path)
     section = page[page.index('id="text"') : page.index('id="rejects"')]
     assert section.count("None.") == 3
 

@@ -1,0 +1,73 @@
+"""Starts the dashboard of a dataset, and compares it with others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from flows.run import Run
+from flows.source import other_source, source_of
+from qa.drift import judged, write_drift
+from qa.index import prepare
+
+LISTED = 3
+"""Categories of a distribution that the terminal shows."""
+
+
+def serve_dashboard(
+    run: Run, manifest: Path, against: Sequence[str], host: str, port: int, token: str
+) -> None:
+    """Serves the dashboard until it is interrupted.
+
+    Args:
+        run: The dataset that is reviewed.
+        manifest: Path of the manifest.
+        against: Other datasets of the manifest, or folders of shards.
+        host: Address to bind.
+        port: Port to bind; 0 for a free one.
+        token: What a visitor must know.
+
+    Raises:
+        UsageError: The address needs a token or cannot be bound, or another dataset is unknown.
+        OutputError: There is nothing annotated, or a file is damaged or of another format.
+    """
+    from qa.dashboard.guard import check_address
+    from qa.dashboard.opened import open_dataset
+    from qa.dashboard.serve import serve
+
+    check_address(host, token)
+    first = open_dataset(source_of(run), run.output / "qa", run.reviews_path)
+    datasets = {run.name: first}
+    for other in against:
+        source, folder = other_source(run, manifest, other)
+        datasets[source.name] = open_dataset(source, folder, folder / "reviews.parquet")
+    serve(
+        datasets, host, port, token, lambda address: click.echo(f"dashboard    {address}", err=True)
+    )
+
+
+def compare_with(run: Run, manifest: Path, other: str) -> list[str]:
+    """Compares a dataset with another one; the whole table goes to `qa/drift-OTHER.parquet`.
+
+    Returns:
+        Lines for a terminal.
+
+    Raises:
+        OutputError: One of them is not annotated or damaged.
+    """
+    source, folder = other_source(run, manifest, other)
+    prepare(source, folder)
+    path = run.output / "qa" / f"drift-{source.name}.parquet"
+    rows = write_drift(run.output / "qa" / "tables", folder / "tables", path)
+    lines = [f"{run.name} and {source.name}: population stability index, largest differences"]
+    for name in dict.fromkeys(row.distribution for row in rows):
+        of = [row for row in rows if row.distribution == name]
+        lines.append(f"  {name:<14} {of[0].psi:.3f} {judged(of[0].psi)}")
+        lines += [
+            f"    {row.category:<28} {row.share_a:6.1%} {row.share_b:6.1%}  p {row.p:.2g}"
+            for row in of[:LISTED]
+            if row.share_a != row.share_b
+        ]
+    return [*lines, f"{path}"]

@@ -1,0 +1,1 @@
+"""The views: each turns a dataset and an address into a page."""

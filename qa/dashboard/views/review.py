@@ -1,0 +1,70 @@
+"""The review of one frame: decision, label, note, and what was decided before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from nicegui import run, ui
+
+from qa.dashboard.drawing import address, render
+from qa.dashboard.opened import Opened
+from qa.dashboard.pages import Visit, attempt, put
+from qa.index import Filter
+from qa.reviews import MAX_NOTE, make_review
+from schemas.errors import FacextError, UsageError
+from schemas.reviews import Decision, Review
+
+KEYS: dict[Decision, str] = {"accept": "a", "reject": "r", "fix": "f"}
+
+
+async def review_form(visit: Visit, row: str, chosen: Filter) -> None:
+    """Builds the form; a saved review leads to the next frame of the filter."""
+    earlier = await attempt(_earlier, visit.opened, row)
+    with ui.element("section").classes("card review"):
+        put(render("review.html"))
+        note = ui.textarea("Note").props(f"outlined dense autogrow maxlength={MAX_NOTE}")
+        label = ui.input("Wrong label, and what it should be (for a fix)")
+        label.props(f"outlined dense maxlength={MAX_NOTE}")
+        with ui.element("div").classes("decisions"):
+            for decision, key in KEYS.items():
+
+                async def decide(decision: Decision = decision) -> None:
+                    if decision == "fix" and not label.value.strip():
+                        label.run_method("focus")
+                    made = make_review(row, visit.reviewer, decision, label.value, note.value)
+                    await _save(visit.opened, made, chosen)
+
+                ui.button(f"{decision} ({key})", on_click=decide, color=None).props(
+                    f"unelevated no-caps data-key={key}"
+                ).classes(f"decide {decision}")
+        put(earlier or "")
+
+
+async def _save(opened: Opened, review: Review, chosen: Filter) -> None:
+    """Saves a review, exports all, and goes on to the next frame."""
+    try:
+        after = await run.io_bound(_saved, opened, review, chosen)
+    except UsageError as error:
+        ui.notify(str(error), type="warning")
+    except FacextError as error:
+        ui.notify(f"not saved: {error}", type="negative", timeout=10_000)
+    else:
+        ui.notify(f"saved: {review.decision}", type="positive", timeout=1500)
+        ui.navigate.to(address("/record", chosen, id=after))
+
+
+def _saved(opened: Opened, review: Review, chosen: Filter) -> str:
+    """Saves and exports; gives the frame to go on with, which is the same one at the end."""
+    opened.reviews.add(review)
+    opened.reviews.export(opened.reviews_path)
+    return opened.index.beside(review.id, chosen)[1] or review.id
+
+
+def _earlier(opened: Opened, row: str) -> str:
+    told = [(one, when(one)) for one in reversed(opened.reviews.of(row))]
+    return render("earlier.html", reviews=told)
+
+
+def when(review: Review) -> str:
+    """Writes the time of a review, UTC."""
+    return datetime.fromtimestamp(review.at, UTC).strftime("%Y-%m-%d %H:%M")

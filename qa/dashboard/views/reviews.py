@@ -1,0 +1,45 @@
+"""What people decided, and how far they agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from qa.agreement import cohen, fleiss, newest
+from qa.dashboard.drawing import number, percent, render, short
+from qa.dashboard.opened import Opened
+from qa.dashboard.pages import Visit, show
+from qa.dashboard.views.review import when
+from qa.index import Filter
+from schemas.reviews import decided
+
+MOST = 100
+
+
+async def show_reviews(visit: Visit, given: dict[str, str]) -> None:
+    """Shows the view."""
+    await show(reviews, visit.opened)
+
+
+def reviews(opened: Opened) -> str:
+    """Gives the view's HTML."""
+    every = opened.reviews.all()
+    decisions = Counter(decided(every).values())
+    votes = newest(every)
+    by_two = sum(len(row) > 1 for row in votes.values())
+    share = len(votes) / max(1, opened.index.count(Filter()))
+    figures = [
+        ("reviewed rows", number(len(votes)), "rows that somebody decided"),
+        ("of all rows", percent(share), "share of the dataset"),
+        ("by two or more", number(by_two), "rows that several people decided"),
+        ("Fleiss' kappa", short(fleiss(votes)), "agreement of all beyond chance; 1: always"),
+    ]
+    return render(
+        "reviews.html",
+        total=len(every),
+        figures=figures,
+        decisions=dict(decisions.most_common()),
+        decided=decisions.total(),
+        people=dict(Counter(one.reviewer for one in every).most_common()),
+        agreement=cohen(votes),
+        newest=[(one, when(one)) for one in every[: -MOST - 1 : -1]],
+    )

@@ -1,0 +1,122 @@
+"""Reads single frames out of the shards: only the row group that holds one, only what is asked.
+
+Pictures are read apart from the rest. The last ones stay in memory, since a viewer looks at both
+sides and their difference in turn.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qa.index import Index
+from schemas.errors import OutputError
+from schemas.records import AnnotatedFrame, Picture, Side
+
+PICTURES = ("real", "fake", "label_map")
+KEPT = 64
+"""Pictures that are kept."""
+_NONE = Picture(bytes=None, path="")
+
+
+class Lookup:
+    """Gives frames and their pictures by id.
+
+    Args:
+        index: Where each id is.
+        shards: The dataset's files.
+    """
+
+    def __init__(self, index: Index, shards: Sequence[Path]) -> None:
+        self._index = index
+        self._paths = {path.name: path for path in shards}
+        self._pictures: OrderedDict[tuple[str, Side], bytes] = OrderedDict()
+        self._last: dict[Side, tuple[tuple[Path, int], pa.Table]] = {}
+        self._lock = Lock()
+
+    def frame(self, row: str) -> AnnotatedFrame | None:
+        """Gives a frame without its pictures; None for an unknown id.
+
+        Raises:
+            OutputError: The shards are not those of the index any more, or damaged.
+        """
+        names = [name for name in AnnotatedFrame.model_fields if name not in PICTURES]
+        read = functools.partial(_read_group, columns=names)
+        found = self._read(row, read)
+        if found is None:
+            return None
+        return AnnotatedFrame(**found, **dict.fromkeys(PICTURES, _NONE))
+
+    def picture(self, row: str, side: Side) -> bytes | None:
+        """Gives the encoded crop of one side; None where there is none.
+
+        Raises:
+            OutputError: As `frame`.
+        """
+        with self._lock:  # one row group of pictures is read at a time: each takes several MB
+            if (row, side) not in self._pictures:
+                found = self._read(row, functools.partial(self._group, side))
+                encoded: bytes | None = found[side]["bytes"] if found else None
+                if not encoded:
+                    return None
+                self._pictures[row, side] = encoded
+            self._pictures.move_to_end((row, side))
+            while len(self._pictures) > KEPT:
+                self._pictures.popitem(last=False)
+            return self._pictures[row, side]
+
+    def _group(self, side: Side, path: Path, number: int) -> tuple[pa.Table, int]:
+        """Gives the row group of a picture, and the row in it; neighbours share the last group."""
+        with pq.ParquetFile(path) as file:
+            group, within = _row_group(file.metadata, number)
+        key = path, group
+        if self._last.get(side, (None, None))[0] != key:
+            self._last.pop(side, None)
+            self._last[side] = key, _read_group(path, number, ["id", f"{side}.bytes"])[0]
+        return self._last[side][1], within
+
+    def _read(
+        self, row: str, read: Callable[[Path, int], tuple[pa.Table, int]]
+    ) -> dict[str, Any] | None:
+        place = self._index.place(row)
+        if place is None:
+            return None
+        name, number = place
+        path = self._paths.get(name)
+        if path is None:
+            raise OutputError(f"{name} is no shard of the dataset any more; start again")
+        try:
+            table, within = read(path, number)
+        except (pa.ArrowInvalid, OSError, IndexError) as error:
+            raise OutputError(f"{path} changed or is damaged: {error}; start again") from error
+        found: dict[str, Any] = table.slice(within, 1).to_pylist()[0]
+        if found["id"] != row:
+            raise OutputError(f"{path} changed since the index was made; start again")
+        return found
+
+
+def _read_group(path: Path, number: int, columns: Sequence[str]) -> tuple[pa.Table, int]:
+    """Reads the row group that holds a row, and gives what decoding took back to the system."""
+    try:
+        with pq.ParquetFile(path) as file:
+            group, within = _row_group(file.metadata, number)
+            return file.read_row_group(group, columns=columns, use_threads=False), within
+    finally:
+        pa.default_memory_pool().release_unused()
+
+
+def _row_group(metadata: pq.FileMetaData, number: int) -> tuple[int, int]:
+    """Gives the row group that holds a row, and the row's place in it."""
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        if number < rows:
+            return group, number
+        number -= rows
+    raise IndexError(f"there is no row {number}")

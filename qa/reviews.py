@@ -1,0 +1,139 @@
+"""Reviews as they are written: an append-only SQLite file that several people write at once.
+
+SQLite is in WAL mode, so that readers do not wait for writers; a writer waits for another for up to
+`PATIENCE_S`. A review is synced to the disk before it counts as saved. Nothing is ever changed or
+removed: a second thought is a new row.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import get_args
+
+from schemas.errors import OutputError, UsageError
+from schemas.reviews import Decision, Review
+from schemas.shards import write_records
+
+PATIENCE_S = 10.0
+MAX_NOTE = 4000
+"""Characters of a note or a label; a longer one is refused, not cut."""
+MAX_REVIEWER = 60
+_TABLE = """
+CREATE TABLE IF NOT EXISTS reviews (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL, reviewer TEXT NOT NULL, decision TEXT NOT NULL,
+    label TEXT NOT NULL, note TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS reviews_of_row ON reviews (id);
+"""
+_FIELDS = tuple(Review.model_fields)
+
+
+class Reviews:
+    """The reviews of one dataset.
+
+    Args:
+        path: The SQLite file; made with the first review.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, review: Review) -> None:
+        """Saves one review; when this returns it is on the disk.
+
+        Raises:
+            UsageError: The review is incomplete or too long; nothing is saved.
+            OutputError: The file is locked for too long, damaged, or cannot be written.
+        """
+        _check(review)
+        marks = ", ".join("?" for _ in _FIELDS)
+        with self._open() as db:
+            db.execute(
+                f"INSERT INTO reviews ({', '.join(_FIELDS)}) VALUES ({marks})",  # noqa: S608
+                tuple(review.model_dump().values()),
+            )
+
+    def all(self) -> list[Review]:
+        """Gives all reviews, oldest first; none where nobody has reviewed yet."""
+        return self._read("", ())
+
+    def of(self, row: str) -> list[Review]:
+        """Gives the reviews of one row, oldest first."""
+        return self._read("WHERE id = ?", (row,))
+
+    def export(self, path: Path) -> int:
+        """Writes all reviews to a Parquet file, which a release honours; gives their number.
+
+        One export at a time, over threads and processes: an older one never replaces a newer one.
+
+        Raises:
+            OutputError: The reviews cannot be read, or the file cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.with_name(f".{path.name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                reviews = self.all()
+                write_records(path, reviews, Review)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        return len(reviews)
+
+    def _read(self, where: str, values: tuple[str, ...]) -> list[Review]:
+        if not self.path.is_file():
+            return []
+        with self._open() as db:
+            rows = db.execute(
+                f"SELECT {', '.join(_FIELDS)} FROM reviews {where} ORDER BY n",  # noqa: S608
+                values,
+            ).fetchall()
+        return [Review(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Opens the file for one transaction.
+
+        A connection lives for one call: no thread holds another's, and a file that was removed
+        while the server runs is made again by the next review, not written into the void.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=PATIENCE_S)) as db:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                db.executescript(_TABLE)
+                with db:
+                    yield db
+        except (sqlite3.Error, OSError) as error:
+            raise OutputError(f"reviews in {self.path} cannot be used: {error}") from error
+
+
+def make_review(
+    row: str, reviewer: str, decision: Decision, label: str = "", note: str = ""
+) -> Review:
+    """Gives a review of now."""
+    return Review(
+        id=row, reviewer=reviewer.strip(), decision=decision, label=label, note=note, at=time.time()
+    )
+
+
+def _check(review: Review) -> None:
+    if not review.reviewer:
+        raise UsageError("say who you are first: a review needs a name")
+    if review.decision not in get_args(Decision):
+        raise UsageError(f"'{review.decision}' is no decision: accept, reject or fix")
+    if review.decision == "fix" and not review.label.strip():
+        raise UsageError("say which label is wrong and what it should be")
+    for name, text, most in (
+        ("name", review.reviewer, MAX_REVIEWER),
+        ("note", review.note, MAX_NOTE),
+        ("label", review.label, MAX_NOTE),
+    ):
+        if len(text) > most:
+            raise UsageError(f"the {name} has {len(text):,} characters; {most:,} is the most")

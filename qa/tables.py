@@ -1,0 +1,137 @@
+"""The statistics of a dataset as Parquet tables, by DuckDB over its shards.
+
+A table is a query in `qa/sql/`. Pixels and masks are never read, and memory stays flat. Tables that
+count annotated frames hold a row for all of them, for each method, compression, split, turn of the
+head and size of the face, and for each method at each compression: `by` names the columns that a
+row is of, the others are null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import duckdb
+
+from schemas.arrow import arrow_schema
+from schemas.errors import OutputError
+from schemas.records import AnnotatedFrame, Cost, Record, Reject
+from schemas.shards import check_schema, write_table
+
+QUERIES = Path(__file__).parent / "sql"
+TABLES = ("frames", "histograms", "regions", "evidence", "claims", "verdicts", "rejects", "costs")
+DIMENSIONS = ("method", "compression", "split", "pose", "size")
+SETS = ((), *((name,) for name in DIMENSIONS), ("method", "compression"))
+"""What the frames are grouped by, one after the other."""
+YAW_DEG = (0, 15, 30, 45, 60)
+FACE_PX = (0, 60, 120, 240, 480)
+"""Lower edges of the bands of pose and size."""
+MEMORY = "256MB"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of an annotated dataset.
+
+    Attributes:
+        name: What it is called.
+        shards: Parquet files of annotated frames; may be none.
+        rejects: Parquet file of rejects; may be absent.
+        costs: Parquet file of the captioning requests; may be absent.
+    """
+
+    name: str
+    shards: tuple[Path, ...]
+    rejects: Path
+    costs: Path
+
+
+def bands(name: str, unit: str, edges: Sequence[int]) -> list[str]:
+    """Gives the names of the bands between edges, lowest first."""
+    names = [f"{name} {low} to {high} {unit}" for low, high in pairwise(edges)]
+    return [*names, f"{name} from {edges[-1]} {unit}"]
+
+
+POSES = bands("|yaw|", "°", YAW_DEG)
+SIZES = bands("face", "px", FACE_PX)
+
+
+def connect(source: Source, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
+    """Opens a dataset in DuckDB: the views `shards`, `rejects`, `costs` and `rows`.
+
+    Raises:
+        OutputError: A file is damaged or of another format; the message names it.
+    """
+    con = duckdb.connect(config={"threads": 2, "memory_limit": memory})
+    _view(con, "shards", source.shards, AnnotatedFrame)
+    _view(con, "rejects", [source.rejects], Reject)
+    _view(con, "costs", [source.costs], Cost)
+    pose, size = _band("abs(yaw)", YAW_DEG, POSES), _band("face_px", FACE_PX, SIZES)
+    con.execute((QUERIES / "rows.sql").read_text().format(pose=pose, size=size))
+    return con
+
+
+def _view(
+    con: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path], record: type[Record]
+) -> None:
+    """Makes a view of files that are there, or an empty one."""
+    found = [path for path in paths if path.is_file()]
+    for path in found:
+        check_schema(path, record)
+    if found:
+        files = con.read_parquet([str(path) for path in found], filename=True, file_row_number=True)
+        files.create_view(name)
+    else:
+        con.from_arrow(arrow_schema(record).empty_table()).create(name)
+
+
+def _band(value: str, edges: Sequence[int], names: Sequence[str]) -> str:
+    """Writes the SQL that names a value's band."""
+    lower = list(zip(edges, names, strict=True))[1:]
+    cases = " ".join(f"WHEN {value} >= {edge} THEN '{name}'" for edge, name in reversed(lower))
+    return f"CASE {cases} ELSE '{names[0]}' END"
+
+
+def query(table: str) -> str:
+    """Gives the SQL of a table, over the views of `connect`."""
+    named = " ".join(f"WHEN {_mask(group)} THEN '{', '.join(group) or 'all'}'" for group in SETS)
+    grouped = ", ".join(DIMENSIONS)
+    return (
+        (QUERIES / f"{table}.sql")
+        .read_text()
+        .format(
+            dimensions=grouped,
+            by=f'CASE GROUPING({grouped}) {named} END AS "by", {grouped}',
+            sets="GROUPING SETS (" + ", ".join(f"({', '.join(group)})" for group in SETS) + ")",
+        )
+    )
+
+
+def _mask(group: tuple[str, ...]) -> int:
+    """Gives what `GROUPING` is where a row is of these columns: a bit for each of the others."""
+    return sum((name not in group) << place for place, name in enumerate(reversed(DIMENSIONS)))
+
+
+def write_tables(source: Source, folder: Path) -> Path:
+    """Writes the tables of a dataset, one Parquet file each.
+
+    Args:
+        source: The dataset.
+        folder: Where to; made where it is absent.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputError: A file of the dataset is damaged, or the folder cannot be written.
+    """
+    with connect(source) as con:
+        for table in TABLES:
+            try:
+                counted = con.sql(query(table)).to_arrow_table()
+            except duckdb.Error as error:
+                raise OutputError(f"cannot count {source.name}: {error}") from error
+            write_table(folder / f"{table}.parquet", counted)
+    return folder

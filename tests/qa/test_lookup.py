@@ -1,0 +1,54 @@
+import pytest
+
+from qa.index import Index, prepare
+from qa.lookup import KEPT, Lookup
+from schemas import shards
+from schemas.errors import OutputError
+from schemas.records import Picture
+
+
+@pytest.fixture
+def opened(write_source, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_GROUP", 4)
+    source = write_source(tmp_path, rows)
+    index = Index(prepare(source, tmp_path / "qa"))
+    return source, Lookup(index, source.shards)
+
+
+def test_a_frame_is_read_whole_but_for_its_pictures(opened, rows):
+    _, lookup = opened
+    none = dict.fromkeys(("real", "fake", "label_map"), Picture(bytes=None, path=""))
+    for row in (rows[0], rows[5], rows[-1]):
+        assert lookup.frame(row.id) == row.model_copy(update=none)
+        for side in ("real", "fake"):
+            for _ in range(2):  # read, then kept
+                assert lookup.picture(row.id, side) == getattr(row, side).bytes
+
+
+def test_an_unknown_id_is_nothing_whatever_it_looks_like(opened):
+    _, lookup = opened
+    for row in ("", "toy", "../../etc/passwd", "' OR 1=1 --", "x" * 100_000):
+        assert lookup.frame(row) is None
+        assert lookup.picture(row, "fake") is None
+
+
+def test_only_the_last_pictures_are_kept(opened, rows):
+    _, lookup = opened
+    for row in rows:
+        for side in ("real", "fake"):
+            lookup.picture(row.id, side)
+    assert len(lookup._pictures) == min(KEPT, 2 * len(rows))
+
+
+def test_shards_that_changed_or_went_are_told(opened, rows, write_source, tmp_path):
+    source, lookup = opened
+    shard, old = source.shards[0], source.shards[0].read_bytes()
+    write_source(tmp_path, rows[::-1])
+    with pytest.raises(OutputError, match="changed since the index was made"):
+        lookup.frame(rows[0].id)
+    shard.write_bytes(old[: len(old) // 2])
+    with pytest.raises(OutputError, match="changed or is damaged"):
+        lookup.frame(rows[0].id)
+    shard.unlink()
+    with pytest.raises(OutputError, match="changed or is damaged"):
+        lookup.picture(rows[0].id, "fake")
