@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEV_STAMP := .venv/.installed-dev
-DATASET ?= toy
+TEST_PROCESSES ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -21,7 +21,7 @@ demo: $(STAMP)
 	@$(BIN)/facext annotate toy --resume=if-possible; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ]
 
 test: $(DEV_STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -38,6 +38,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/facext bench chaos --json out/bench/chaos.json
 	$(BIN)/facext bench explain --json out/bench/explain.json
+	$(BIN)/facext bench speed --json out/bench/speed.json
 
 train-proof: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.model --json out/bench/model.json

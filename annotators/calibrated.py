@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from skimage.restoration import denoise_tv_chambolle
 
-from annotators.noise import Difference, Map, Mask, average, calmed, expected_noise
+from annotators.noise import Difference, Map, Mask, average, calmed, expected_noise, median
 from schemas.manifest import DiffSettings
 
 MOST_AROUND = 0.05
@@ -47,14 +47,20 @@ class Score:
     chance: float | None = None
 
 
-def calibrated_scores(frames: Sequence[Difference], settings: DiffSettings) -> list[Score]:
+def calibrated_scores(
+    frames: Sequence[Difference], settings: DiffSettings
+) -> Callable[[int], Score]:
     """Cuts with hysteresis in units of the pair's noise, in the frame and over the clip.
 
     The score of a pixel is the larger of its own frame's and the clip average's, each in units of
     its own noise floor, so that a faint change that stays on the face is found in heavy noise, and
     one that flickers is found all the same. Source: ours.
+
+    Returns:
+        What gives the score of a frame, by its place in the clip.
     """
-    return [decide(units, settings) for units in noise_units(frames)]
+    units = NoiseUnits(frames)
+    return lambda place: decide(units.of(place), settings)
 
 
 @dataclass(frozen=True)
@@ -83,21 +89,25 @@ class Cut:
     mass: float
 
 
-def noise_units(frames: Sequence[Difference]) -> list[Units]:
-    """Gives each frame of a clip in units of its noise; no setting has a part in it."""
-    typical = average(frames)
-    noise = expected_noise(typical)
-    steady = np.maximum(typical.size / noise, calmed(typical, noise))
-    hidden = float(np.median(noise[typical.face])) if typical.face.any() else 0.0
-    return [
-        Units(
-            np.where(frame.valid, np.maximum(frame.size / expected_noise(frame), steady), 0),
-            frame.inner,
-            frame.face,
-            hidden,
-        )
-        for frame in frames
-    ]
+class NoiseUnits:
+    """The frames of a clip in units of their noise; no setting has a part in it.
+
+    Args:
+        frames: The frames, which may be more than are asked for.
+    """
+
+    def __init__(self, frames: Sequence[Difference]) -> None:
+        self.frames = frames
+        typical = average(frames)
+        noise = expected_noise(typical)
+        self.steady = np.maximum(typical.size / noise, calmed(typical, noise))
+        self.hidden = float(median(noise[typical.face])) if typical.face.any() else 0.0
+
+    def of(self, place: int) -> Units:
+        """Gives a frame by its place in the clip."""
+        frame = self.frames[place]
+        size = np.maximum(frame.size / expected_noise(frame), self.steady)
+        return Units(np.where(frame.valid, size, 0), frame.inner, frame.face, self.hidden)
 
 
 def decide(units: Units, settings: DiffSettings) -> Score:
@@ -111,7 +121,7 @@ def decide(units: Units, settings: DiffSettings) -> Score:
     def clusters(factor: float) -> tuple[Mask, float]:
         found, chance = _clusters(units, cuts, factor)
         if noisy and found.any():
-            plateau = PLATEAU * float(np.median(units.size[found]))
+            plateau = PLATEAU * float(median(units.size[found]))
             cut = factor * max(settings.noisy_extend, plateau)
             found = found | _compact(units.size, found, cut, units.hidden)
         return found, chance
@@ -130,17 +140,16 @@ def _clusters(units: Units, cuts: Cut, factor: float) -> tuple[Mask, float]:
     Returns:
         The kept clusters `(S, S) bool`, and the share that noise may explain of them.
     """
-    low, size = factor * cuts.low, units.size
-    above = size > low
+    low = factor * cuts.low
+    above = units.size > low
     count, labels = cv2.connectedComponents(above.astype(np.uint8))
-    flat = labels.ravel()
-    mass = np.bincount(flat, np.maximum(size - low, 0).ravel(), count)
+    which, size = labels[above], units.size[above]
+    mass = np.bincount(which, size - low, count)
     peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, flat[above.ravel()], size[above])
-    area, inside, around = (
-        np.bincount(flat, where.ravel(), count)
-        for where in (np.ones_like(units.face), units.inner, ~units.face)
-    )
+    np.maximum.at(peak, which, size)
+    area = np.bincount(which, minlength=count)
+    inside = np.bincount(which[units.inner[above]], minlength=count)
+    around = np.bincount(which[~units.face[above]], minlength=count)
     noise = mass[1:][around[1:] == area[1:]].max(initial=0.0)
     endless = (inside > 0) & (around > MOST_AROUND * np.count_nonzero(~units.face))
     keep = (

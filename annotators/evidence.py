@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotators.motion import Motion
-from annotators.noise import Map, gradient, length, to_lab
+from annotators.noise import Map, gradient, length, median, to_lab
 from schemas.calibration import Null
 from schemas.manifest import EvidenceSettings
 from schemas.records import Evidence, EvidenceKind
@@ -122,11 +122,12 @@ class Gauge:
         self.signed = self.fake - self.real
         self._spreads: dict[tuple[Probe, int], float] = {}
         self._warps: dict[int, bool] = {}
+        self._wholes: dict[int, Mask] = {}
         side = max(3, round(0.03 * crop.real.shape[0]) | 1)
         self.unchanged = crop.valid & ~np.asarray(
             cv2.dilate(changed.astype(np.uint8), np.ones((side, side), np.uint8)), dtype=np.bool_
         )
-        still = np.abs(self.signed[self.unchanged])
+        still = np.abs(self.signed.reshape(-1, 3).take(np.flatnonzero(self.unchanged), axis=0))
         noise = float(still.sum(dtype=np.float64) / max(len(still), 1))
         self.motion = Motion(self.real, self.fake, noise)
 
@@ -155,7 +156,7 @@ class Gauge:
         if probe is SEAM:
             return self._seam(where)
         if probe in (SHARPNESS, TEXTURE):
-            return float(np.median(self._maps[probe][where]))
+            return float(median(self._maps[probe][where]))
         return _mean(self._maps[probe], where)
 
     def _in_warp(self, where: Mask) -> bool:
@@ -175,19 +176,23 @@ class Gauge:
     def _movement(self, probe: Probe, where: Mask) -> float:
         return self.motion.growth(where) if probe is SIZE else _mean(self._maps[probe], where)
 
-    def drift(self, probe: Probe, where: Mask) -> tuple[float, float]:
-        """Gives how far a region that is no movement can have moved or grown, and the error.
+    def drift(self, where: Mask) -> dict[Probe, tuple[float, float]]:
+        """Gives how far a region that is no movement can have moved and grown, and the errors.
 
         Returns:
-            Change and spread in the probe's unit; both NaN where the sides' structure differs.
+            Change and spread in the probe's unit; empty where the sides' structure differs.
         """
         found = self.motion.drift(where)
         if found is None:
-            return float("nan"), float("nan")
-        place = MOVEMENTS.index(probe)
-        value = (*found.shift, found.growth)[place]
-        unit = 1.0 if probe is SIZE else self.crop.eye_distance
-        return value / unit, max(probe.floor, found.errors[place] / unit)
+            return {}
+        values = (*found.shift, found.growth)
+        units = (self.crop.eye_distance, self.crop.eye_distance, 1.0)
+        return {
+            probe: (value / unit, max(probe.floor, error / unit))
+            for probe, value, unit, error in zip(
+                MOVEMENTS, values, units, found.errors, strict=True
+            )
+        }
 
     def null(self, probe: Probe, pixels: int) -> float:
         """Gives the spread of the change over unchanged windows of about `pixels` pixels.
@@ -215,25 +220,32 @@ class Gauge:
 
     def _spread(self, probe: Probe, side: int) -> float:
         if probe is SEAM:  # a difference of two means over bands of some 40 pixels
-            probe, side = LIGHTNESS, 5
+            return self.spread(LIGHTNESS, 5)
         values = self.windows(probe, side)
         if values.size < LEAST_WINDOWS:
             return float("inf")
-        return float(1.4826 * np.median(np.abs(values)))
+        return float(1.4826 * median(np.abs(values)))
 
     def windows(self, probe: Probe, side: int) -> Map:
         """Gives `(N,)` the changes of all square windows of a side that are wholly unchanged."""
-        whole = cv2.erode(self.unchanged.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+        whole = self._whole(side)
         if probe is SIZE:
             return np.asarray(self.motion.growth_of_windows(side)[whole])
         return np.asarray(cv2.blur(self._maps[probe], (side, side))[whole])
+
+    def _whole(self, side: int) -> Mask:
+        """`(S, S)` middles of the windows of a side that are wholly unchanged."""
+        if side not in self._wholes:
+            window = np.ones((side, side), np.uint8)
+            self._wholes[side] = cv2.erode(self.unchanged.view(np.uint8), window).view(np.bool_)
+        return self._wholes[side]
 
     @functools.cached_property
     def _maps(self) -> dict[Probe, Map]:
         distance = self.crop.eye_distance
         size = length(self.signed)
         return {
-            CHANGE: size - np.median(size[self.unchanged] if self.unchanged.any() else 0.0),
+            CHANGE: size - (median(size[self.unchanged]) if self.unchanged.any() else 0),
             LIGHTNESS: self.signed[..., 0].copy(),
             RED_GREEN: self.signed[..., 1].copy(),
             YELLOW_BLUE: self.signed[..., 2].copy(),
@@ -325,9 +337,10 @@ def measure(
         if pixels < LEAST_PIXELS:
             continue
         moved = gauge.motion.explains(where)
+        drift = {} if moved else gauge.drift(where)
         for probe in PROBES:
             if probe in MOVEMENTS and not moved:
-                found += _unmoved(concept, probe, gauge.drift(probe, where), settings)
+                found += _unmoved(concept, probe, drift.get(probe), settings)
                 continue
             value = gauge.change(probe, where, moved)
             if not np.isnan(value):
@@ -337,10 +350,10 @@ def measure(
 
 
 def _unmoved(
-    concept: int, probe: Probe, drift: tuple[float, float], settings: EvidenceSettings
+    concept: int, probe: Probe, drift: tuple[float, float] | None, settings: EvidenceSettings
 ) -> list[Evidence]:
     """Gives the evidence that a region stayed in place; none where it cannot be told."""
-    one = None if np.isnan(drift[0]) else _judge(concept, probe, *drift, settings)
+    one = _judge(concept, probe, *drift, settings) if drift else None
     return [one] if one and not one.significant else []
 
 

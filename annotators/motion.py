@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotators.noise import median, summed
+
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -74,15 +76,13 @@ class Motion:
     @functools.cached_property
     def undone(self) -> Map:
         """`(S, S, 3)` fake minus real, CIELAB, after the movement is undone."""
-        size = self.real.shape[0]
-        rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
-        places = np.dstack([columns + self.flow[..., 0], rows + self.flow[..., 1]])
-        return np.asarray(cv2.remap(self.fake, places, None, cv2.INTER_LINEAR) - self.real)
+        ramp = np.arange(self.real.shape[0], dtype=np.float32)
+        columns, rows = ramp + self.flow[..., 0], ramp[:, None] + self.flow[..., 1]
+        return np.asarray(cv2.remap(self.fake, columns, rows, cv2.INTER_LINEAR) - self.real)
 
     @functools.cached_property
     def _lengths(self) -> tuple[Map, Map]:
-        before = np.abs(self.fake - self.real).sum(axis=2)
-        return before, np.abs(self.undone).sum(axis=2)
+        return summed(np.abs(self.fake - self.real)), summed(np.abs(self.undone))
 
     def explains(self, where: Mask) -> bool:
         """Tells whether the change of some pixels, beyond the noise, is a movement."""
@@ -99,7 +99,7 @@ class Motion:
         if found is not None and float(np.hypot(*found.shift)) < STILL_PX:
             return True
         ways = self.flow[where]
-        return float(np.median(np.hypot(ways[:, 0], ways[:, 1]))) < STILL_PX
+        return float(median(np.hypot(ways[:, 0], ways[:, 1]))) < STILL_PX
 
     def growth(self, where: Mask) -> float:
         """Gives the relative growth of a region: the scale that fits its movement best.
@@ -149,9 +149,8 @@ class Motion:
         alike = float(np.mean(before * after) / max(before.std() * after.std(), 1e-6))
         if alike < ALIKE:
             return None
-        middle = (self._structure[0] + self._structure[1]) / 2
         rows, columns = np.nonzero(where)
-        slopes = [cv2.Sobel(middle, cv2.CV_32F, k, 1 - k, scale=1 / 8)[where] for k in (1, 0)]
+        slopes = [slope[where] for slope in self._slopes]
         outward = slopes[0] * (columns - columns.mean()) + slopes[1] * (rows - rows.mean())
         design = np.stack([*slopes, outward], axis=1).astype(np.float64)
         normal = design.T @ design + 1e-6 * np.eye(3)
@@ -163,6 +162,13 @@ class Motion:
     @functools.cached_property
     def _structure(self) -> tuple[Map, Map]:
         return _normalised(self.real[..., 0]), _normalised(self.fake[..., 0])
+
+    @functools.cached_property
+    def _slopes(self) -> tuple[Map, Map]:
+        """Steepness of the structure of both sides, along x and along y."""
+        middle = (self._structure[0] + self._structure[1]) / 2
+        across, along = (cv2.Sobel(middle, cv2.CV_32F, k, 1 - k, scale=1 / 8) for k in (1, 0))
+        return across, along
 
 
 def _normalised(lightness: Map) -> Map:

@@ -41,6 +41,8 @@ noise apart neighbours may be to be averaged."""
 BINS = 8
 LEAST_REFERENCE = 500
 """Fewer reference pixels than this cannot carry a noise floor."""
+UNIT = np.arange(256, dtype=np.float32) / np.float32(255)
+"""Levels as shares of the whole range."""
 SIGMAS = {0.9: 2.50, 0.99: 3.37}
 """Quantiles at which the noise is read off, and how many sigmas a difference of three independent
 normal channels has there; the larger result counts, so that heavy tails raise the floor."""
@@ -79,7 +81,12 @@ class Difference:
 
 def to_lab(image: NDArray[np.uint8]) -> Map:
     """Converts `(S, S, 3) uint8` RGB to `float32` CIELAB (L* 0..100)."""
-    return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB))
+    return np.asarray(cv2.cvtColor(cv2.LUT(image, UNIT), cv2.COLOR_RGB2LAB))
+
+
+def summed(map3: Map) -> Map:
+    """Adds up the channels, `(S, S, 3)` to `(S, S)`; `sum(axis=2)` takes ten times as long."""
+    return np.asarray(map3[..., 0] + map3[..., 1] + map3[..., 2])
 
 
 def difference(crop: CropPair) -> Difference:
@@ -88,7 +95,7 @@ def difference(crop: CropPair) -> Difference:
     sigma = BLUR_SIGMA * crop.real.shape[0] / 512
     signed = cv2.GaussianBlur(fake - real, (0, 0), sigma)
     mean = cv2.blur(real, (9, 9))
-    contrast = (cv2.blur(real * real, (9, 9)) - mean * mean).sum(axis=2)
+    contrast = summed(cv2.blur(real * real, (9, 9)) - mean * mean)
     activity = np.sqrt(np.maximum(contrast, 0))
     block = max(3, round(CODED_PX * crop.real.shape[0] / 512) | 1)
     return Difference(
@@ -111,6 +118,19 @@ def slack(crop: CropPair, lightness: Map) -> Map:
     return np.asarray(np.hypot(edges, np.float32(rest)))
 
 
+def median(values: Map) -> np.float32:
+    """Gives the same as `np.median`, in a tenth of the time.
+
+    NumPy finds one place of an order with vector code, but not the several that its median asks
+    for at once.
+    """
+    half = values.size // 2
+    parted = np.partition(values, half)
+    if values.size % 2:
+        return np.float32(parted[half])
+    return np.float32(np.mean(np.array([parted[:half].max(), parted[half]])))
+
+
 def gradient(lightness: Map) -> Map:
     """Gives the steepness of a picture, L* per pixel."""
     across = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
@@ -127,18 +147,26 @@ def average(clip: Sequence[Difference]) -> Difference:
     if len(clip) == 1:
         return clip[0]
     return Difference(
-        signed=np.mean([frame.signed for frame in clip], axis=0, dtype=np.float32),
-        activity=np.mean([frame.activity for frame in clip], axis=0, dtype=np.float32),
+        signed=_mean([frame.signed for frame in clip]),
+        activity=_mean([frame.activity for frame in clip]),
         inner=np.logical_or.reduce([frame.inner for frame in clip]),
         face=np.logical_or.reduce([frame.face for frame in clip]),
         valid=np.logical_and.reduce([frame.valid for frame in clip]),
-        slack=np.mean([frame.slack for frame in clip], axis=0, dtype=np.float32),
+        slack=_mean([frame.slack for frame in clip]),
     )
+
+
+def _mean(maps: Sequence[Map]) -> Map:
+    """Averages maps without a copy of them all."""
+    total = maps[0].copy()
+    for one in maps[1:]:
+        total += one
+    return np.asarray(total / np.float32(len(maps)))
 
 
 def length(signed: Map) -> Map:
     """Gives the length of each pixel's difference, `(S, S, 3)` to `(S, S)`."""
-    return np.asarray(np.sqrt(np.einsum("ijk,ijk->ij", signed, signed)))
+    return np.asarray(np.sqrt(summed(signed * signed)))
 
 
 @dataclass(frozen=True)
@@ -194,7 +222,7 @@ def calmed(frame: Difference, noise: Map) -> Map:
 def noise_level(frame: Difference) -> float:
     """Gives the median difference of the reference pixels that differ at all, CIELAB units."""
     noisy = frame.size[_noisy(frame.size, frame.reference)]
-    return float(np.median(noisy)) if noisy.size else 0.0
+    return float(median(noisy)) if noisy.size else 0.0
 
 
 def fit_noise(size: Map, activity: Map, reference: Mask) -> NoiseFloor:
@@ -212,8 +240,10 @@ def fit_noise(size: Map, activity: Map, reference: Mask) -> NoiseFloor:
     values, contrast = size[noisy], activity[noisy]
     if values.size < LEAST_REFERENCE:
         return NoiseFloor(np.array([0.0, 1.0]), np.full(2, LEAST_NOISE))
-    edges = np.quantile(contrast, np.linspace(0, 1, BINS + 1))
-    which = np.clip(np.searchsorted(edges, contrast, side="right") - 1, 0, BINS - 1)
+    edges = np.quantile(np.sort(contrast), np.linspace(0, 1, BINS + 1))
+    which = np.zeros(contrast.shape, np.uint8)
+    for edge in edges[1:-1]:
+        which += contrast >= edge
     centres, sigmas = [], []
     for number in range(BINS):
         inside = values[which == number]
@@ -229,5 +259,6 @@ def _noisy(size: Map, reference: Mask) -> Mask:
 
 
 def _sigma(sizes: Map) -> float:
-    """Reads the noise off the quantiles of differences."""
-    return max(float(np.quantile(sizes, at) / is_) for at, is_ in SIGMAS.items())
+    """Reads the noise off the quantiles of differences, which are quicker found when sorted."""
+    rising = np.sort(sizes)
+    return max(float(np.quantile(rising, at) / is_) for at, is_ in SIGMAS.items())

@@ -132,11 +132,15 @@ class Measurer:
             return [], [reject(job.pair, None, "measure", rejection)]
         rejected = dict(clip.rejected)
         rows: list[MeasuredFrame] = []
+        places = self._judged(job.pair, clip)
         with CLOCK.step("mask"):
-            artifacts = diff(clip.crops, self.settings.diff)
-        if (swapped := self._swapped(job.pair, clip.crops, artifacts)) is not None:
+            artifacts = diff(clip.crops, self.settings.diff, places)
+        judged = [(clip.crops[k], one) for k, one in zip(places, artifacts, strict=True)]
+        if (swapped := self._swapped(job.pair, judged)) is not None:
             return [], [reject(job.pair, None, "measure", swapped)]
-        for crop, artifact in clip.chosen(artifacts):
+        for crop, artifact in judged:
+            if crop.index not in clip.wanted:
+                continue
             try:
                 rows.append(self.measure_frame(job, crop, artifact))
             except Rejected as rejection:
@@ -174,17 +178,22 @@ class Measurer:
         reasons = {index: why for index, why in rejected.items() if index in chosen}
         return Clip(tuple(crops), frozenset(chosen), reasons)
 
+    def _judged(self, pair: Pair, clip: Clip) -> list[int]:
+        """Gives the places of the crops whose mask is needed."""
+        every = self._tells_sides(pair)
+        return [k for k, crop in enumerate(clip.crops) if every or crop.index in clip.wanted]
+
+    def _tells_sides(self, pair: Pair) -> bool:
+        """Tells whether the sensor's noise is there to tell the edited side."""
+        return pair.compression == LOSSLESS and self.settings.swapped_noise > 0
+
     def _swapped(
-        self, pair: Pair, crops: Sequence[CropPair], artifacts: Sequence[Artifact | Rejected]
+        self, pair: Pair, judged: Sequence[tuple[CropPair, Artifact | Rejected]]
     ) -> Rejected | None:
-        """Tells of sides that were swapped, where the sensor's noise is there to tell it."""
-        if pair.compression != LOSSLESS or not self.settings.swapped_noise:
+        """Tells of sides that were swapped, by all frames that were looked at."""
+        if not self._tells_sides(pair):
             return None
-        found = [
-            (crop, one.mask)
-            for crop, one in zip(crops, artifacts, strict=True)
-            if isinstance(one, Artifact)
-        ]
+        found = [(crop, one.mask) for crop, one in judged if isinstance(one, Artifact)]
         departure = noise_departure([crop for crop, _ in found], [mask for _, mask in found])
         if departure is None or departure > -self.settings.swapped_noise:
             return None

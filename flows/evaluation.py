@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +19,7 @@ from model.metrics.case import Figures, Truth
 from model.metrics.rows import EvaluationSet, Known, unknown
 from schemas.atomic import write_text
 from schemas.phrasebook import Stated
+from schemas.records import Task
 from sources.forge.truth import TRUTH_FILE, read_truth
 
 TITLES = {SEES: "seen, not asked"}
@@ -130,7 +131,8 @@ def print_ddvqa(figures: Mapping[str, Mapping[str, float | None]]) -> None:
 
 def _rows(report: Report) -> dict[str, dict[str, dict[str, float | None]]]:
     """Leaves figures out that no system has, such as a swap test of single masks."""
-    order = sorted(report.figures, key=lambda task: (task != SEES, "-" in task, task))
+    tasks = (SEES, *get_args(Task))
+    order = [task for task in tasks if task in report.figures]
     return {
         task: {
             name: values

@@ -10,6 +10,7 @@ from flows.explain import explain
 from flows.report import report
 from flows.resume import settle
 from flows.run import Progress, Run, Summary
+from flows.runners import check_runner
 from schemas.errors import FacextError
 from schemas.stopwatch import CLOCK
 
@@ -45,6 +46,7 @@ def annotate_dataset(run: Run, progress: Progress) -> Outcome:
     """
     CLOCK.take()
     with CLOCK.step("plan"):
+        check_runner(run)
         settle(run)
         run.sweep()
         plan = stages.plan(run)

@@ -33,6 +33,8 @@ MARGIN, LINE, LETTER = 20, 26, 18
 WIDTH = 620
 """Of the text beside the picture, in pixels."""
 INK, PAPER = (26, 29, 33), (255, 255, 255)
+DARK = 110
+"""Lightness of a colour, 0..255, below which words on it are white."""
 _WORD = re.compile(rf"<p>.*?</p>(?:\s*{re.escape(SEG)})?|{re.escape(SEG)}|\S+")
 _MARKS = re.compile(rf"</?p>|{re.escape(SEG)}")
 
@@ -193,9 +195,11 @@ def _write(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
     for word in line:
-        wide = font.getlength(word.text)
+        wide, ink = font.getlength(word.text), INK
         if word.mask is not None:
+            red, green, blue = shade = colour(word.mask)
             box = (left - 2, top - 1, left + wide + 2, top + LETTER + 4)
-            pen.rectangle(box, fill=colour(word.mask))
-        pen.text((left, top), word.text, INK, font)
+            pen.rectangle(box, fill=shade)
+            ink = PAPER if 0.3 * red + 0.59 * green + 0.11 * blue < DARK else INK
+        pen.text((left, top), word.text, ink, font)
         left += wide + font.getlength(" ")

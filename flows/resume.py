@@ -90,6 +90,11 @@ def facts_of(run: Run) -> Facts:
     return {name: str(value) for name, value in facts.items()}
 
 
+def measuring_facts(run: Run) -> Facts:
+    """Gives the facts on which measurements depend: a worker elsewhere must have the same."""
+    return {name: fact for name, fact in facts_of(run).items() if name.startswith(MEASURING)}
+
+
 def _flat(start: str, block: Mapping[str, Any]) -> dict[str, Any]:
     """Turns nested settings into one level: `measure.diff.low`."""
     flat: dict[str, Any] = {}

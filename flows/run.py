@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,6 +135,22 @@ class Run:
         """Removes what processes that died left half written."""
         folders = (self.output, self.shards, self.rejects_path.parent, self.output / "qa")
         sweep(*folders, self.measured.folder, self.explained.folder)
+
+    def anywhere(self) -> Run:
+        """Gives the same run with paths that hold in any folder and on any machine that has them.
+
+        Raises:
+            SourceMissing: The dataset's folder is not there.
+        """
+        dataset = self.manifest.dataset(self.name)
+        roots = {"root": str(dataset.folder(self.name).absolute())}
+        if dataset.real_root:
+            roots["real_root"] = str(dataset.real_folder(self.name).absolute())
+        placed = {
+            "output": str(Path(self.manifest.output).absolute()),
+            "datasets": {self.name: dataset.model_copy(update=roots)},
+        }
+        return replace(self, manifest=self.manifest.model_copy(update=placed))
 
     @property
     def processes(self) -> int:

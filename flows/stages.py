@@ -9,30 +9,22 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from annotators.pipeline import (
-    CONTROL,
-    Measurer,
-    PairJob,
-    backend_names,
-    check_backends,
-    reject,
-)
+from annotators.pipeline import CONTROL, backend_names, check_backends, reject
 from fict.tree import load_tree
 from fict.weights import weights_used
 from flows.explain import check_explainer, explain_hash, is_annotated
-from flows.failures import internal_error
 from flows.hashes import Hashes
-from flows.pool import Workers
+from flows.measure import Seconds
 from flows.run import PlannedPair, Progress, Run
+from flows.runners import RUNNERS
 from flows.sides import Hashed, contradicting
 from flows.units import measuring_code, unit_id
 from schemas.atomic import write_text
-from schemas.errors import FacextError, OutputError, Rejected, RejectReason
+from schemas.errors import OutputError
 from schemas.provenance import file_hash
 from schemas.records import Reject
 from schemas.shards import write_records
@@ -40,9 +32,6 @@ from schemas.stopwatch import CLOCK
 from sources.layouts import find_pairs
 
 LEAST_FREE_BYTES = 64 * 2**20
-
-Seconds = dict[str, float]
-"""Seconds of each step, as a worker counted them."""
 
 
 # ---- plan ---------------------------------------------------------------------------------------
@@ -129,10 +118,13 @@ def waiting(run: Run, planned: Sequence[PlannedPair]) -> list[PlannedPair]:
 
 
 def measure(run: Run, pairs: Sequence[PlannedPair], progress: Progress) -> int:
-    """Measures those of some pairs that are not measured yet, in worker processes.
+    """Measures those of some pairs that are not measured yet, where the manifest says.
 
     Returns:
         Number of units that were done now.
+
+    Raises:
+        FacextError: The stage cannot go on; finished units are kept.
     """
     open_pairs = [pair for pair in pairs if not run.measured.is_done(pair.measure_unit)]
     progress("measure", 0, len(open_pairs))
@@ -142,56 +134,6 @@ def measure(run: Run, pairs: Sequence[PlannedPair], progress: Progress) -> int:
         CLOCK.add(seconds)
         progress("measure", next(finished), len(open_pairs))
 
-    def died(planned: PlannedPair) -> Seconds:
-        death = Rejected(RejectReason.INTERNAL_ERROR, "the worker died over this pair")
-        failed = reject(planned.pair_only(), None, "measure", death)
-        if not run.measured.is_done(planned.measure_unit):  # a run beside this one had more luck
-            run.measured.commit(planned.measure_unit, [], [failed])
-        return {}
-
-    Workers(_measure_unit, _start_worker, run, run.processes).run(open_pairs, done, died)
+    if open_pairs:
+        RUNNERS[run.manifest.run.runner](run, open_pairs, done)
     return len(open_pairs)
-
-
-class _Worker:
-    """What a worker process keeps between units."""
-
-    run: Run
-    measurer: Measurer
-
-
-def _start_worker(run: Run) -> None:
-    _Worker.run = run
-    _Worker.measurer = Measurer(run.manifest.measure)
-
-
-def _measure_unit(planned: PlannedPair) -> Seconds:
-    """Measures a pair, unless a run beside this one did meanwhile; gives where the time went."""
-    run = _Worker.run
-    if not run.measured.is_done(planned.measure_unit):
-        _measure(run, planned)
-    return CLOCK.take()
-
-
-def _measure(run: Run, planned: PlannedPair) -> None:
-    dataset = run.manifest.dataset(run.name)
-    pair = planned.pair_only()
-    job = PairJob(
-        root=dataset.folder(run.name),
-        pair=pair,
-        forgery=dataset.methods[pair.method],
-        real_sha256=planned.real_sha256,
-        fake_sha256=planned.fake_sha256,
-        code_version=measuring_code(),
-        real_root=dataset.real_folder(run.name),
-        fps=dataset.fps,
-    )
-    started = time.perf_counter()
-    try:
-        rows, rejects = _Worker.measurer.measure_pair(job)
-    except FacextError:
-        raise  # not about this pair: the run stops with its message
-    except Exception:
-        rows, rejects = [], [internal_error(pair, None, "measure")]
-    took = time.perf_counter() - started
-    run.measured.commit(planned.measure_unit, rows, rejects, seconds=took)

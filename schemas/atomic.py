@@ -79,7 +79,7 @@ def _locked_beside(path: Path) -> tuple[BinaryIO, Path]:
 
 def _remove_if_abandoned(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with path.open("r+b") as file:  # NFS gives no exclusive lock on less
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
     except OSError:  # a living process writes it, it was moved into place, or it may not be removed

@@ -5,7 +5,7 @@
     │   └── ManifestError     data_manifest.yaml: names the key and the nearest known one
     ├── SourceMissing         a dataset's folder is unset, absent or empty
     ├── OutputError           the output folder cannot be written, or the disk is full
-    ├── BackendUnavailable    a landmark, parsing or captioning backend cannot run here
+    ├── BackendUnavailable    a landmark, parsing or captioning backend or a runner cannot run here
     ├── BudgetReached         the next request could pass `max_cost`: what is paid for is kept
     ├── TrainingDiverged      the loss is no number: the last good checkpoint is kept
     └── Rejected              a pair or frame that cannot be annotated: becomes a reject row
@@ -74,7 +74,7 @@ class OutputError(FacextError):
 
 
 class BackendUnavailable(FacextError):
-    """A backend named in the manifest cannot run here; the message says how to get it."""
+    """A backend or runner of the manifest cannot run here; the message says how to get it."""
 
 
 class BudgetReached(FacextError):

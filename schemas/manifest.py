@@ -20,7 +20,7 @@ from schemas.settings import Settings
 
 __all__ = [
     "MANIFEST", "Dataset", "DiffSettings", "EvidenceSettings", "Licence", "LocaliseSettings",
-    "Manifest", "Measure", "load_manifest",
+    "Manifest", "Measure", "RunSettings", "load_manifest",
 ]  # fmt: skip
 
 MANIFEST = Path("data_manifest.yaml")
@@ -108,10 +108,19 @@ class Measure(Settings):
         return "mesh" if parser == "none" else parser
 
 
+class RunSettings(Settings):
+    """Where the measure stage runs; no result depends on it, and no unit's identity."""
+
+    runner: Literal["processes", "threads", "dask", "ray"] = "processes"
+    batch: int = Field(32, ge=1, description="dask, ray: pairs of a Prefect task")
+    address: str = Field("", description="dask, ray: a cluster that is there; else one is started")
+
+
 class Manifest(Settings):
     """The whole file."""
 
     output: str = Field("out", min_length=1)
+    run: RunSettings = RunSettings()
     measure: Measure = Measure()
     explain: Explain = Explain()
     mllms: dict[str, Mllm] = Field({})

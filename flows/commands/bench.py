@@ -128,6 +128,38 @@ def bench_explain(path: Path | None) -> int:
     return DONE
 
 
+@bench.command()
+@click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Also write the figures here."
+)
+@click.option(
+    "--docs", type=click.Path(file_okay=False, path_type=Path), is_flag=False,
+    flag_value=Path("docs"), metavar="[FOLDER]",
+    help="Also write the page speed.md and its figures; default folder: docs.",
+)  # fmt: skip
+def speed(path: Path | None, docs: Path | None) -> int:
+    """Measure what the measure stage costs beyond decoding and face finding.
+
+    Compares it with that floor and with a straightforward script over the same frames, one process
+    with two, few frames with 10,000 by their memory; times the rerun of a finished dataset of 5,000
+    pairs, what Prefect adds, and the shards. Takes a quarter of an hour; nothing else should run.
+    """
+    from benchmarks.figures import write
+    from benchmarks.speed.bench import Size, run
+    from benchmarks.speed.goals import lines
+    from benchmarks.speed.page import publish
+
+    with progress_bar() as progress:
+        found = run(Size(), progress)
+    click.echo("\n".join(lines(found)))
+    if path:
+        write(found, path)
+    if docs:
+        publish(found, docs)
+        click.echo(f"\npage         {docs / 'speed.md'}")
+    return DONE
+
+
 def _comparison(recipes: tuple[str, ...], mllm: str, manifest: Path) -> Any:
     """Prepares a comparison of recipes."""
     from benchmarks.compare import comparison_of

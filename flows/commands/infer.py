@@ -80,7 +80,10 @@ def evaluate(
 
 @click.command(short_help="Serve a model on loopback, OpenAI-compatible.")
 @checkpoint_option
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True,
+    help="Of loopback; 0: a free one, which is printed.",
+)  # fmt: skip
 @click.option("--name", default="fifa-mllm", show_default=True, help="Name of the model.")
 @click.option(
     "--queue", type=click.IntRange(0), default=64, show_default=True,

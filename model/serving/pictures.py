@@ -46,6 +46,9 @@ def decode(url: str) -> torch.Tensor:
             return _open(content)
     except Refused:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        told = f"the picture has more than {MOST_PIXELS} pixels"
+        raise Refused(400, told, "picture_too_large", "messages") from None
     except Exception as error:  # Pillow's readers raise all sorts over damaged files
         raise _no_picture(type(error).__name__) from None
 

@@ -161,6 +161,9 @@ def test_time_finds_what_one_frame_cannot(edited, unforged, where):
     score = [iou(one.mask, truth) if isinstance(one, Artifact) else 0.0 for one in alone]
     joint = [iou(one.mask, truth) if isinstance(one, Artifact) else 0.0 for one in together]
     assert np.mean(joint) > np.mean(score) + 0.3
+    for place, one in zip((9, 2), diff(clip, DiffSettings(), [9, 2]), strict=True):
+        assert np.array_equal(one.mask, together[place].mask)  # the others only help
+        assert one.confidence == together[place].confidence
 
 
 def test_pixels_outside_the_frame_are_never_marked(edited, where):

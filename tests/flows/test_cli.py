@@ -8,6 +8,7 @@ import click
 import pytest
 
 from flows import cli, doctor
+from flows.commands import DONE, DONE_WITH_REJECTS, FAILED, INTERRUPTED
 from schemas.errors import OutputError
 
 
@@ -48,11 +49,11 @@ def test_help_loads_nothing_heavy():
 def test_annotate_prints_its_summary_and_says_that_there_are_rejects(tmp_path, write_manifest):
     path = write_manifest(tmp_path)
     few = facext("annotate", "toy", "--manifest", path, "--limit", 1)
-    assert few.returncode == cli.DONE
+    assert few.returncode == DONE
     assert "from 1 pair; 2 units of work done now" in few.stdout
     assert "11 pairs of the dataset not annotated yet" in few.stdout
     ran = facext("annotate", "toy", "--manifest", path, "--workers", 2)
-    assert ran.returncode == cli.DONE_WITH_REJECTS, ran.stderr
+    assert ran.returncode == DONE_WITH_REJECTS, ran.stderr
     assert "LipRecolour" in ran.stdout
     assert "rejected: no_artifact" in ran.stdout
     assert (tmp_path / "out/toy/qa/index.html").is_file()
@@ -98,7 +99,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, write_manifest):
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == cli.INTERRUPTED
+    assert process.returncode == INTERRUPTED
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
     assert facext("annotate", "toy", "--manifest", tmp_path / "manifest.yaml").returncode == 3
@@ -111,7 +112,7 @@ def test_a_failed_run_has_exit_code_1(capsys, monkeypatch):
     monkeypatch.setattr(cli.facext.commands["annotate"], "callback", fail)
     with pytest.raises(SystemExit) as stopped:
         cli.main(["annotate", "toy"])
-    assert stopped.value.code == cli.FAILED
+    assert stopped.value.code == FAILED
     assert capsys.readouterr().err == "error: cannot write x: No space left on device\n"
 
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from flows import cli, stages
+from flows import stages
+from flows.commands import DONE_WITH_REJECTS, FAILED, WRONG_USE
 from flows.local import annotate_dataset
 from flows.preview import DEFAULT_BYTES, DEFAULT_SECONDS, preview
 from flows.run import make_run
@@ -71,7 +72,7 @@ def test_the_command_prints_pairs_by_split_masks_rejects_and_what_is_open(tmp_pa
     ran = facext_plan(
         "ff++", "--manifest", write_manifest(tmp_path), "--workers", 4, FFPP_ROOT=str(root)
     )
-    assert ran.returncode == cli.DONE_WITH_REJECTS, ran.stderr
+    assert ran.returncode == DONE_WITH_REJECTS, ran.stderr
     assert re.search(r"Deepfakes +│ c23 +│ +0 │ +1 │", ran.stdout)  # test, train
     assert re.search(r"FaceShifter +│ c23 +│ +1 │ +0 │", ran.stdout)
     assert "measure  0 units done, 2 open" in ran.stdout
@@ -83,7 +84,7 @@ def test_the_command_prints_pairs_by_split_masks_rejects_and_what_is_open(tmp_pa
     (root / "splits/test.json").write_text('[["001", "002"], ["003", "002"]]')
     save(root / made / "Deepfakes/hq/videos/001_002.mp4", panned(3))
     ran = facext_plan("ff++", "--manifest", tmp_path / "manifest.yaml", FFPP_ROOT=str(root))
-    assert ran.returncode == cli.WRONG_USE
+    assert ran.returncode == WRONG_USE
     assert "leak: train 000_001 - 001 - test 001_002." in ran.stderr
     assert "set datasets.ff++.splits_may_leak: true" in ran.stderr
 
@@ -91,9 +92,9 @@ def test_the_command_prints_pairs_by_split_masks_rejects_and_what_is_open(tmp_pa
 @pytest.mark.parametrize(
     ("dataset", "code", "said"),
     [
-        ("ff+", cli.WRONG_USE, "did you mean 'ff++'"),
-        ("celeb-df", cli.FAILED, "needs the environment variable CELEB_DF_ROOT"),
-        ("pairs", cli.FAILED, "PAIRS_ROOT: set it to the folder that holds\n  $PAIRS_ROOT/pairs"),
+        ("ff+", WRONG_USE, "did you mean 'ff++'"),
+        ("celeb-df", FAILED, "needs the environment variable CELEB_DF_ROOT"),
+        ("pairs", FAILED, "PAIRS_ROOT: set it to the folder that holds\n  $PAIRS_ROOT/pairs"),
     ],
 )
 def test_what_cannot_be_planned_is_one_message(dataset, code, said):

@@ -1,0 +1,1 @@
+"""How fast the measure stage is, and what the rest of a run adds."""
