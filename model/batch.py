@@ -54,6 +54,7 @@ class Batch:
         concepts_BSS: FICT node of each pixel of the key frame.
         ids_QL: Token ids, padded on the right.
         labels_QL: What is to be said; `IGNORED` elsewhere.
+        lengths_Q: Tokens of each text.
         sample_Q: Which sample each question is about.
         pointed: Region prompts.
         masks_MSS: Masks of all `[SEG]` that are to be said, question by question.
@@ -68,6 +69,7 @@ class Batch:
     concepts_BSS: torch.Tensor
     ids_QL: torch.Tensor
     labels_QL: torch.Tensor
+    lengths_Q: torch.Tensor
     sample_Q: torch.Tensor
     pointed: Pointed
     masks_MSS: torch.Tensor
@@ -103,7 +105,8 @@ class Collate:
         """
         asked = [(n, *each) for n, sample in enumerate(samples) for each in sample.questions]
         keys = [sample.views[0] for sample in samples]
-        ids_QL, labels_QL = pad([encoded for *_, encoded in asked] or [self.empty], self.pad)
+        texts = [encoded for *_, encoded in asked] or [self.empty]
+        ids_QL, labels_QL = pad(texts, self.pad)
         size = keys[0].image.shape[-1]
         masks = [one.masks for _, one, _ in asked]
         batch = Batch(
@@ -114,6 +117,7 @@ class Collate:
             concepts_BSS=torch.stack([key.labels for key in keys]),
             ids_QL=ids_QL,
             labels_QL=labels_QL,
+            lengths_Q=torch.tensor([len(text.ids) for text in texts]),
             sample_Q=torch.tensor([n for n, *_ in asked] or [0]),
             pointed=point([one for _, one, _ in asked], size),
             masks_MSS=torch.cat([*masks, torch.zeros(0, size, size)]),

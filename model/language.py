@@ -79,11 +79,10 @@ class Language(nn.Module):
 
 
 def _load(config: LanguageConfig, vocabulary: Vocabulary) -> Any:
+    auto: Any = AutoModelForCausalLM
     if config.path:
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                config.path, local_files_only=True, dtype=torch.float32
-            )
+            model = auto.from_pretrained(config.path, local_files_only=True, dtype=torch.float32)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"language.path: no model can be read from {config.path}: {error}"
@@ -96,7 +95,6 @@ def _load(config: LanguageConfig, vocabulary: Vocabulary) -> Any:
             bos_token_id=None,
             eos_token_id=vocabulary.end_id,
         )
-        auto: Any = AutoModelForCausalLM
         model = auto.from_config(known)
     if model.get_input_embeddings().weight.shape[0] < len(vocabulary):
         model.resize_token_embeddings(len(vocabulary))

@@ -32,6 +32,9 @@ from model.vocabulary import BOX, IGNORED, IMAGE, REGION, Vocabulary
 from schemas.errors import UsageError, nearest
 from schemas.records import SEG
 
+PASSES = 4
+"""Texts of a batch are read in so many groups of like length."""
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -162,7 +165,8 @@ class FifaNetwork(nn.Module):
 
     def _clip(self, tokens_TND: torch.Tensor) -> torch.Tensor:
         frames = torch.arange(len(tokens_TND), device=tokens_TND.device)
-        return (tokens_TND + self.frame(frames)[:, None]).flatten(0, 1)
+        placed_TND: torch.Tensor = tokens_TND + self.frame(frames)[:, None]
+        return placed_TND.flatten(0, 1)
 
     def _point(self, pointed: Pointed, frame_Q: torch.Tensor, features: Features) -> torch.Tensor:
         """Makes the tokens of region prompts; one of nothing where there are none."""
@@ -183,6 +187,20 @@ class FifaNetwork(nn.Module):
             features.pixels_FCHW[frame_R], mask_RSS, pointed.is_box_R, pointed.category_R
         )
         return tokens_RD
+
+    def _read(self, embeds_QLD: torch.Tensor, lengths_Q: torch.Tensor) -> torch.Tensor:
+        """Gives the states of texts of like length together: padding costs as much as words.
+
+        It is behind the texts, where no token sees it.
+        """
+        states_QLD = torch.zeros_like(embeds_QLD)
+        for at in lengths_Q.argsort().chunk(PASSES):
+            longest = int(lengths_Q[at].max())
+            found = self.language(embeds_QLD[at, :longest])
+            states_QLD = states_QLD.index_put(
+                (at[:, None], torch.arange(longest, device=at.device)), found
+            )
+        return states_QLD
 
     def decode(
         self, state_MD: torch.Tensor, frame_M: torch.Tensor, features: Features
@@ -209,7 +227,7 @@ class FifaNetwork(nn.Module):
         embeds_QLD = self.embed(
             batch.ids_QL, batch.sample_Q, batch.pointed, features, batch.frames_B
         )
-        states_QLD = self.language(embeds_QLD)  # padding is behind the texts: no token sees it
+        states_QLD = self._read(embeds_QLD, batch.lengths_Q)
         told_QL = batch.labels_QL[:, 1:] != IGNORED
         logits_NV = self.language.logits(states_QLD[:, :-1][told_QL])
         is_seg_QL = batch.labels_QL == self.id_of[SEG]

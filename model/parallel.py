@@ -59,7 +59,7 @@ def moments_of(network: nn.Module, optimizer: Any) -> dict[str, torch.Tensor]:
     whole: Any = get_optimizer_state_dict(network, optimizer.optimizer, options=WHOLE)
     return {
         f"{name}|{key}": torch.as_tensor(value)
-        for name, own in whole["state"].items()
+        for name, own in whole.get("state", {}).items()  # nothing but on the first rank
         for key, value in own.items()
     }
 
@@ -71,6 +71,7 @@ def put_moments(network: nn.Module, optimizer: Any, moments: Mapping[str, torch.
     for key, value in moments.items():
         name, _, which = key.rpartition("|")
         state.setdefault(name, {})[which] = value
-    groups = get_optimizer_state_dict(network, inner, options=WHOLE)["param_groups"]
+    everywhere = StateDictOptions(full_state_dict=True)
+    groups = get_optimizer_state_dict(network, inner, options=everywhere)["param_groups"]
     whole: Any = {"state": state, "param_groups": groups}
-    set_optimizer_state_dict(network, inner, whole, options=WHOLE)
+    set_optimizer_state_dict(network, inner, whole, options=everywhere)

@@ -5,14 +5,14 @@ import subprocess
 import datasets
 import duckdb
 import mlcroissant
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from model.data import FramePairs
+from model.data import Shards, view
 from release.released import open_release
+from schemas.errors import SourceMissing
 from schemas.records import Reject
 from schemas.shards import read_records
 
@@ -77,9 +77,10 @@ def test_sha256sum_checks_it(full):
 
 
 def test_our_torch_reader_reads_a_split(full, bare, rows):
-    items = FramePairs(full / "data" / SPLIT)
-    assert items[1].id == rows[1].id
-    assert int(items[1].artifact.sum()) == rows[1].artifact.area
-    assert np.asarray(items[1].fake).shape == (3, 512, 512)
-    with pytest.raises(ValueError, match="holds no pixels"):
-        FramePairs(bare / "data" / SPLIT)[0]
+    released = Shards(full / "data" / SPLIT)
+    seen = view(released.row(1), "fake", 512)
+    assert seen.id == rows[1].id
+    assert int(seen.artifact.sum()) == rows[1].artifact.area
+    assert seen.image.shape == (3, 512, 512)
+    with pytest.raises(SourceMissing, match="rehydrate"):
+        view(Shards(bare / "data" / SPLIT).row(0), "fake", 512)
