@@ -255,11 +255,11 @@ def box_mask(box: Sequence[float], shape: Sequence[int]) -> NDArray[np.float32]:
 
 
 def _decode(row: Row, column: str, mode: int) -> NDArray[np.uint8]:
-    content = row[column]["bytes"]
+    content = row[column] and row[column]["bytes"]  # a release without pixels leaves out all of it
     if content is None:
         raise SourceMissing(
-            f"row {row['id']} holds no pixels: a release without crops must be rehydrated from "
-            "the videos first"
+            f"row {row['id']} holds no pixels: `facext rehydrate` puts them back into a release "
+            "from your own copy of the videos"
         )
     image = cv2.imdecode(np.frombuffer(content, np.uint8), mode)
     if image is None:

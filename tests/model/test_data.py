@@ -74,7 +74,7 @@ def test_an_answer_with_a_mask_too_few_is_refused(shards):
 def test_a_release_without_crops_says_what_to_do(tmp_path, rows, write_shard):
     bare = rows[0].model_copy(update={"fake": Picture(bytes=None, path="x.jpg")})
     shards = Shards(write_shard(tmp_path / "a.parquet", [bare]))
-    with pytest.raises(SourceMissing, match="must be rehydrated"):
+    with pytest.raises(SourceMissing, match="facext rehydrate"):
         view(shards.row(0), "fake", 48)
 
 

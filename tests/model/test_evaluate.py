@@ -153,7 +153,7 @@ def test_a_release_without_pixels_says_to_rehydrate(annotated, tmp_path):
     bare = rows[0].model_copy(update={"fake": rows[0].fake.model_copy(update={"bytes": None})})
     facts = read_metadata(path)
     write_records(tmp_path / "a.parquet", [bare], AnnotatedFrame, {"fict": facts["fict"]})
-    with pytest.raises(SourceMissing, match="rehydrated"):
+    with pytest.raises(SourceMissing, match="facext rehydrate"):
         evaluate(EvaluationSet(tmp_path), {"model": Nothing()})
 
 
