@@ -80,8 +80,13 @@ class FifaMLLM:
             return []
         self.network.eval()
         features = self.network.look(self._pixels(frames))
-        said = self._generate(prompts, features, len(frames))
-        return [self._finish(one, features, frames.shape[-2:]) for one in said]
+        pointed = _pointed(prompts, self.size).to(self.device)
+        said = self._generate(prompts, pointed, features, len(frames))
+        masks = self._masks(said, pointed, features, frames.shape[-2:])
+        return [
+            Answer(self.vocabulary.decode(one.ids), own, truncated=not one.ended)
+            for one, own in zip(said, masks, strict=True)
+        ]
 
     @torch.inference_mode()
     def see(self, image: torch.Tensor) -> Seen:
@@ -101,9 +106,11 @@ class FifaMLLM:
         arrays = [fit(frame.permute(1, 2, 0).numpy(), self.size) for frame in frames.cpu()]
         return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).to(self.device)
 
-    def _generate(self, prompts: Sequence[Prompt], features: Features, frames: int) -> list[_Said]:
+    def _generate(
+        self, prompts: Sequence[Prompt], pointed: Pointed, features: Features, frames: int
+    ) -> list[_Said]:
         """Generates all answers together; prompts are padded in front."""
-        embeds_QLD, attention_QK = self._read(prompts, features, frames)
+        embeds_QLD, attention_QK = self._read(prompts, pointed, features, frames)
         said = [_Said() for _ in prompts]
         cache, limit = DynamicCache(), self.config.network.max_new_tokens
         states_QLD = self.network.language(embeds_QLD, attention_QK, cache)
@@ -135,7 +142,7 @@ class FifaMLLM:
                 one.states.append(state_D)
 
     def _read(
-        self, prompts: Sequence[Prompt], features: Features, frames: int
+        self, prompts: Sequence[Prompt], pointed: Pointed, features: Features, frames: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Gives the prompts' embeddings and attention, padded in front."""
         tokens = frames * self.network.image_tokens
@@ -149,20 +156,26 @@ class FifaMLLM:
         embeds_QLD = self.network.embed(
             ids_QL.to(self.device),
             torch.zeros(len(prompts), dtype=torch.long, device=self.device),
-            _pointed(prompts, self.size).to(self.device),
+            pointed,
             features,
             torch.tensor([frames], device=self.device),
         )
         return embeds_QLD, attention_QL.to(self.device)
 
-    def _finish(self, said: _Said, features: Features, shape: torch.Size) -> Answer:
-        states = said.states
-        masks = torch.zeros(0, *shape, dtype=torch.bool)
-        if states:
-            first = torch.zeros(len(states), dtype=torch.long, device=self.device)
-            logits_MHW = self.network.decode(torch.stack(states), first, features)
-            masks = mask_at(logits_MHW, shape).cpu()
-        return Answer(self.vocabulary.decode(said.ids), masks, truncated=not said.ended)
+    def _masks(
+        self, said: Sequence[_Said], pointed: Pointed, features: Features, shape: torch.Size
+    ) -> list[torch.Tensor]:
+        """Gives the masks of each answer, `(K, *shape) bool`."""
+        counts = [len(one.states) for one in said]
+        if not sum(counts):
+            return [torch.zeros(0, *shape, dtype=torch.bool) for _ in said]
+        question_M = torch.arange(len(said)).repeat_interleave(torch.tensor(counts))
+        frame_Q = torch.zeros(len(said), dtype=torch.long, device=self.device)
+        question_M = question_M.to(self.device)
+        states = torch.stack([state for one in said for state in one.states])
+        places_MHW = self.network.places(question_M, pointed, frame_Q, features)
+        logits_MHW = self.network.decode(states, frame_Q[question_M], places_MHW, features)
+        return list(mask_at(logits_MHW, shape).cpu().split(counts))
 
 
 def mask_at(logits_MHW: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
