@@ -130,7 +130,7 @@ class FifaNetwork(nn.Module):
         shuffled = functional.pixel_unshuffle(maps[-1], self.config.shuffle)
         near = functional.adaptive_avg_pool2d(pixels_FCHW, self.cells)
         cells_FNC = torch.cat([shuffled, near], dim=1).flatten(2).transpose(1, 2)
-        summary_F1D = self.summary(looked.changed())[:, None]
+        summary_F1D = self.summary(looked.changed_FN)[:, None]
         tokens_FND = torch.cat([summary_F1D, self.projector(cells_FNC)], dim=1)
         return Features(grid_FChw, pixels_FCHW, fine_FEHW, tokens_FND, looked)
 
