@@ -1,8 +1,9 @@
 """FiFa-MLLM as others use it: pictures and questions in, text and masks out.
 
-Answers are generated greedily with a key-value cache. The mask of a `[SEG]` comes from the state AT
-it, which is there as soon as the token has been read: what is generated and what is forced upon the
-model give the same mask.
+Answers are generated greedily with a key-value cache. A finished answer with `[SEG]` is then read
+once as a whole, as in training, and its masks come from the states at `[SEG]`: a cache adds up in
+another order, and in bf16 that would move borders. What is generated and what is forced upon the
+model give the same masks, pixel by pixel.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class _Said:
     """One answer while it is generated."""
 
     ids: list[int] = field(default_factory=list)
-    states: list[torch.Tensor] = field(default_factory=list)
     ended: bool = False
 
 
@@ -81,7 +81,14 @@ class FifaMLLM:
         self.network.eval()
         features = self.network.look(self._pixels(frames))
         said = self._generate(prompts, features, len(frames))
-        return [self._finish(one, features, frames.shape[-2:]) for one in said]
+        return [
+            Answer(
+                self.vocabulary.decode(one.ids),
+                self._masks(one, prompt, features, len(frames), frames.shape[-2:]),
+                truncated=not one.ended,
+            )
+            for one, prompt in zip(said, prompts, strict=True)
+        ]
 
     @torch.inference_mode()
     def see(self, image: torch.Tensor) -> Seen:
@@ -107,11 +114,9 @@ class FifaMLLM:
         said = [_Said() for _ in prompts]
         cache, limit = DynamicCache(), self.config.network.max_new_tokens
         states_QLD = self.network.language(embeds_QLD, attention_QK, cache)
-        for turn in range(limit + 1):
+        for _turn in range(limit):
             next_Q = self.network.language.logits(states_QLD[:, -1]).argmax(dim=-1)
-            if turn:
-                self._keep_states(said, states_QLD[:, -1])
-            if turn == limit or not self._keep_tokens(said, next_Q.tolist()):
+            if not self._keep(said, next_Q.tolist()):
                 break
             attention_QK = functional.pad(attention_QK, (0, 1), value=1)
             states_QLD = self.network.language(
@@ -119,20 +124,13 @@ class FifaMLLM:
             )
         return said
 
-    def _keep_tokens(self, said: Sequence[_Said], tokens: Sequence[int]) -> bool:
+    def _keep(self, said: Sequence[_Said], tokens: Sequence[int]) -> bool:
         """Notes the next token of each answer; tells whether any goes on."""
         for one, token in zip(said, tokens, strict=True):
             one.ended = one.ended or token == self.vocabulary.end_id
             if not one.ended:
                 one.ids.append(token)
         return not all(one.ended for one in said)
-
-    def _keep_states(self, said: Sequence[_Said], states_QD: torch.Tensor) -> None:
-        """Notes the state at a `[SEG]` that was just read."""
-        seg = self.vocabulary.id_of[SEG]
-        for one, state_D in zip(said, states_QD, strict=True):
-            if not one.ended and one.ids[-1] == seg:
-                one.states.append(state_D)
 
     def _read(
         self, prompts: Sequence[Prompt], features: Features, frames: int
@@ -155,14 +153,25 @@ class FifaMLLM:
         )
         return embeds_QLD, attention_QL.to(self.device)
 
-    def _finish(self, said: _Said, features: Features, shape: torch.Size) -> Answer:
-        states = said.states
-        masks = torch.zeros(0, *shape, dtype=torch.bool)
-        if states:
-            first = torch.zeros(len(states), dtype=torch.long, device=self.device)
-            logits_MHW = self.network.decode(torch.stack(states), first, features)
-            masks = mask_at(logits_MHW, shape).cpu()
-        return Answer(self.vocabulary.decode(said.ids), masks, truncated=not said.ended)
+    def _masks(
+        self, said: _Said, prompt: Prompt, features: Features, frames: int, shape: torch.Size
+    ) -> torch.Tensor:
+        """Gives the masks of an answer, `(K, *shape) bool`, by reading it as a whole."""
+        if self.vocabulary.id_of[SEG] not in said.ids:
+            return torch.zeros(0, *shape, dtype=torch.bool)
+        tokens = frames * self.network.image_tokens
+        asked = self.vocabulary.encode(prompt.question, None, tokens).ids
+        end = [self.vocabulary.end_id] if said.ended else []
+        ids_1L = torch.tensor([[*asked, *said.ids, *end]], device=self.device)
+        pointed = _pointed([prompt], self.size).to(self.device)
+        first = torch.zeros(1, dtype=torch.long, device=self.device)
+        clip = torch.tensor([frames], device=self.device)
+        embeds_1LD = self.network.embed(ids_1L, first, pointed, features, clip)
+        states_MD = self.network.language(embeds_1LD)[ids_1L == self.vocabulary.id_of[SEG]]
+        question_M = first.expand(len(states_MD))
+        places_MHW = self.network.places(question_M, pointed, first, features)
+        logits_MHW = self.network.decode(states_MD, question_M, places_MHW, features)
+        return mask_at(logits_MHW, shape).cpu()
 
 
 def mask_at(logits_MHW: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

@@ -23,40 +23,27 @@ class Looked:
         fake_F: Logit of being fake.
         concepts_FhwK: Logits of the FICT node, of every second pixel in training.
         artifact_FHW: Logit of each pixel of being changed.
+        changed_FN: Of each FICT node, how much was changed; see `changed`.
         above: `(K, K)`, `model.regions.ancestry`.
     """
 
     fake_F: torch.Tensor
     concepts_FhwK: torch.Tensor
     artifact_FHW: torch.Tensor
+    changed_FN: torch.Tensor
     above: torch.Tensor
 
     def of(self, frame_B: torch.Tensor) -> Looked:
         """Gives the same of some of the frames."""
         return Looked(
             self.fake_F[frame_B], self.concepts_FhwK[frame_B], self.artifact_FHW[frame_B],
-            self.above,
+            self.changed_FN[frame_B], self.above,
         )  # fmt: skip
 
     def concept(self, frame_R: torch.Tensor, category_R: torch.Tensor) -> torch.Tensor:
         """Gives `(R, H, W)`: how likely each pixel is of a FICT node or of one below it."""
         likely_RhwK = self.concepts_FhwK[frame_R].float().softmax(dim=-1)
         return torch.einsum("rhwk,rk->rhw", likely_RhwK, self.above.T[category_R])
-
-    def changed(self) -> torch.Tensor:
-        """Gives `(F, 2 K + 1)`: of each FICT node, parents included, how much was changed.
-
-        First the changed share of each node, then its changed share of the image, rooted since
-        regions are small, then the probability of a forgery. It has no gradient.
-        """
-        likely_FhwK = self.concepts_FhwK.detach().float().softmax(dim=-1)
-        height, width = likely_FhwK.shape[1:3]
-        seen_FHW = self.artifact_FHW.detach().float().sigmoid()
-        seen_Fhw = functional.adaptive_avg_pool2d(seen_FHW, (height, width))
-        own_FK = likely_FhwK.mean(dim=(1, 2)) @ self.above
-        hit_FK = (likely_FhwK * seen_Fhw[..., None]).mean(dim=(1, 2)) @ self.above
-        fake_F1 = self.fake_F.detach().float().sigmoid()[:, None]
-        return torch.cat([hit_FK / (own_FK + 1e-4), hit_FK.sqrt(), fake_F1], dim=1)
 
 
 class Heads(nn.Module):
@@ -89,6 +76,33 @@ class Heads(nn.Module):
             likely_FN.amax(dim=1, keepdim=True),
         ]
         fake_F = self.fake(torch.cat(seen_FC, dim=1))[:, 0]
-        some = pixels_FChw[..., ::2, ::2] if self.training else pixels_FChw
-        concepts_FhwK = self.concepts(some.permute(0, 2, 3, 1).contiguous())
-        return Looked(fake_F, concepts_FhwK, artifact_FHW, self.above)
+        half_FhwK = self._name(pixels_FChw[..., ::2, ::2])
+        concepts_FhwK = half_FhwK if self.training else self._name(pixels_FChw)
+        changed_FN = changed(half_FhwK, artifact_FHW, fake_F, self.above)
+        return Looked(fake_F, concepts_FhwK, artifact_FHW, changed_FN, self.above)
+
+    def _name(self, pixels_FChw: torch.Tensor) -> torch.Tensor:
+        """Gives `(F, h, w, K)`; channels last, since a softmax over another axis is slow."""
+        named: torch.Tensor = self.concepts(pixels_FChw.permute(0, 2, 3, 1).contiguous())
+        return named
+
+
+def changed(
+    concepts_FhwK: torch.Tensor,
+    artifact_FHW: torch.Tensor,
+    fake_F: torch.Tensor,
+    above: torch.Tensor,
+) -> torch.Tensor:
+    """Gives `(F, 2 K + 1)`: of each FICT node, parents included, how much was changed.
+
+    First the changed share of each node, then its changed share of the image, rooted since regions
+    are small, then the probability of a forgery. It has no gradient.
+    """
+    likely_FhwK = concepts_FhwK.detach().float().softmax(dim=-1)
+    height, width = likely_FhwK.shape[1:3]
+    seen_FHW = artifact_FHW.detach().float().sigmoid()
+    seen_Fhw = functional.adaptive_avg_pool2d(seen_FHW, (height, width))
+    own_FK = likely_FhwK.mean(dim=(1, 2)) @ above
+    hit_FK = (likely_FhwK * seen_Fhw[..., None]).mean(dim=(1, 2)) @ above
+    fake_F1 = fake_F.detach().float().sigmoid()[:, None]
+    return torch.cat([hit_FK / (own_FK + 1e-4), hit_FK.sqrt(), fake_F1], dim=1)

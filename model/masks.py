@@ -5,7 +5,7 @@ likelihoods: that a pixel was changed, which the artifact head says of the image
 is where this state points, which the decoder says. Two decoders of one form, chosen by name.
 
 M is the number of masks, F of frames, D the width of the language, C and E the channels of pixels
-and of fine pixels, H and W the fine map's sides, h and w the grid's.
+and of fine pixels, H and W the fine map's sides, x and y the pixels', h and w the grid's.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Neck(nn.Module):
 class QueryDecoder(nn.Module):
     """A light decoder: the query reads the grid, and its product with each pixel tells where.
 
-    The pixels are made once for all masks of an image (as in Faceptor and Mask2Former).
+    The pixels are made once for all masks of an image (as in Faceptor and Mask2Former). Those that
+    the FICT map is read from take part: a region of the face is then one direction of the query.
 
     Args:
         width: C.
@@ -82,13 +83,14 @@ class QueryDecoder(nn.Module):
             )
             for _ in range(layers)
         )  # fmt: skip
-        self.end = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width // 2 + 1))
+        self.end = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width + width // 2 + 1))
 
     def forward(
         self,
         state_MD: torch.Tensor,
         frame_M: torch.Tensor,
         grid_FChw: torch.Tensor,
+        pixels_FCxy: torch.Tensor,
         fine_FEHW: torch.Tensor,
     ) -> torch.Tensor:
         """Gives `(M, H, W)` logits of where each state points.
@@ -97,6 +99,7 @@ class QueryDecoder(nn.Module):
             state_MD: States at `[SEG]`.
             frame_M: Frame that each is about.
             grid_FChw: Coarse maps.
+            pixels_FCxy: Finer maps, half as large as the fine ones.
             fine_FEHW: Fine maps.
         """
         query_M1C = self.query(state_MD)[:, None]
@@ -105,11 +108,19 @@ class QueryDecoder(nn.Module):
             query_M1C = read(query_M1C, cells_FNC[frame_M])
         end_MC: torch.Tensor = self.end(query_M1C[:, 0])
         own = [(frame_M == frame).nonzero()[:, 0] for frame in range(len(fine_FEHW))]
+        width, back = pixels_FCxy.shape[1], torch.cat(own).argsort()
         products = [  # image by image: a copy of the pixels for each mask would fill the memory
-            torch.einsum("me,ehw->mhw", end_MC[at, :-1], fine_EHW)
-            for at, fine_EHW in zip(own, fine_FEHW, strict=True)
+            (
+                torch.einsum("mc,cxy->mxy", end_MC[at, :width], pixels_Cxy),
+                torch.einsum("me,ehw->mhw", end_MC[at, width:-1], fine_EHW),
+            )
+            for at, pixels_Cxy, fine_EHW in zip(own, pixels_FCxy, fine_FEHW, strict=True)
         ]
-        return torch.cat(products)[torch.cat(own).argsort()] + end_MC[:, -1, None, None]
+        coarse_Mxy, fine_MHW = (torch.cat(each)[back] for each in zip(*products, strict=True))
+        larger_MHW = functional.interpolate(
+            coarse_Mxy[:, None], fine_MHW.shape[-2:], mode="bilinear", align_corners=False
+        )[:, 0]
+        return larger_MHW + fine_MHW + end_MC[:, -1, None, None]
 
 
 class SamDecoder(nn.Module):
@@ -138,9 +149,10 @@ class SamDecoder(nn.Module):
         state_MD: torch.Tensor,
         frame_M: torch.Tensor,
         grid_FChw: torch.Tensor,
+        pixels_FCxy: torch.Tensor,
         fine_FEHW: torch.Tensor,
     ) -> torch.Tensor:
-        """Gives `(M, H, W)` logits; see `QueryDecoder`. Of the fine maps only the size counts."""
+        """Gives `(M, H, W)` logits; see `QueryDecoder`. Of finer maps only the size counts."""
         grid_MChw = grid_FChw[frame_M]
         places_1Chw = sines(grid_MChw).transpose(1, 2).reshape(1, *grid_MChw.shape[1:])
         masks_M11HW, _ = self.sam(

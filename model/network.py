@@ -108,6 +108,7 @@ class FifaNetwork(nn.Module):
         self.regions = RegionPrompt(width, state, above)
         self.heads = Heads(width, above)
         self.masks = DECODERS[config.masks](width, state)
+        self.trust = nn.Parameter(torch.tensor(4.0))  # how much a pointing question counts
 
     @property
     def layer_classes(self) -> list[str]:
@@ -129,7 +130,7 @@ class FifaNetwork(nn.Module):
         shuffled = functional.pixel_unshuffle(maps[-1], self.config.shuffle)
         near = functional.adaptive_avg_pool2d(pixels_FCHW, self.cells)
         cells_FNC = torch.cat([shuffled, near], dim=1).flatten(2).transpose(1, 2)
-        summary_F1D = self.summary(looked.changed())[:, None]
+        summary_F1D = self.summary(looked.changed_FN)[:, None]
         tokens_FND = torch.cat([summary_F1D, self.projector(cells_FNC)], dim=1)
         return Features(grid_FChw, pixels_FCHW, fine_FEHW, tokens_FND, looked)
 
@@ -170,23 +171,57 @@ class FifaNetwork(nn.Module):
 
     def _point(self, pointed: Pointed, frame_Q: torch.Tensor, features: Features) -> torch.Tensor:
         """Makes the tokens of region prompts; one of nothing where there are none."""
-        if not len(pointed.question_R):
+        pixels_FCHW, where_R = features.pixels_FCHW, pointed.question_R
+        if not len(where_R):
             one = torch.zeros(1, dtype=torch.long, device=frame_Q.device)
-            blank = features.pixels_FCHW.new_zeros(1, *features.pixels_FCHW.shape[-2:])
-            nothing: torch.Tensor = self.regions(features.pixels_FCHW[:1], blank, one, one)
+            blank = pixels_FCHW.new_zeros(1, *pixels_FCHW.shape[-2:])
+            nothing: torch.Tensor = self.regions(pixels_FCHW[:1], blank, one, one)
             return nothing
-        frame_R = frame_Q[pointed.question_R]
-        mask_RSS = pointed.mask_RSS.to(features.pixels_FCHW.dtype)
-        found = pointed.unpointed_R.nonzero()[:, 0]
-        if len(found):
-            own = features.looked.concept(frame_R[found], pointed.category_R[found]).detach()
-            size = mask_RSS.shape[-2:]
-            own = functional.interpolate(own[:, None].float(), size, mode="bilinear")[:, 0]
-            mask_RSS = mask_RSS.index_copy(0, found, own.to(mask_RSS.dtype))
+        mask_RSS = self._aim(pointed, frame_Q, features)
         tokens_RD: torch.Tensor = self.regions(
-            features.pixels_FCHW[frame_R], mask_RSS, pointed.is_box_R, pointed.category_R
+            pixels_FCHW[frame_Q[where_R]], mask_RSS, pointed.is_box_R, pointed.category_R
         )
         return tokens_RD
+
+    def _aim(self, pointed: Pointed, frame_Q: torch.Tensor, features: Features) -> torch.Tensor:
+        """Gives the masks of region prompts; of a FICT node alone, what the heads see of it."""
+        mask_RSS = pointed.mask_RSS.to(features.pixels_FCHW.dtype)
+        found = pointed.unpointed_R.nonzero()[:, 0]
+        if not len(found):
+            return mask_RSS
+        frame_R = frame_Q[pointed.question_R[found]]
+        own = features.looked.concept(frame_R, pointed.category_R[found]).detach()
+        size = mask_RSS.shape[-2:]
+        own = functional.interpolate(own[:, None].float(), size, mode="bilinear")[:, 0]
+        return mask_RSS.index_copy(0, found, own.to(mask_RSS.dtype))
+
+    def places(
+        self,
+        question_M: torch.Tensor,
+        pointed: Pointed,
+        frame_Q: torch.Tensor,
+        features: Features,
+    ) -> torch.Tensor:
+        """Gives `(M, H, W)`: 1 where the question of a mask points, -1 elsewhere.
+
+        It is 0 where the question is about the whole image.
+
+        Args:
+            question_M: Question of each mask.
+            pointed: Region prompts of the questions.
+            frame_Q: Frame that each question is about.
+            features: Of these frames.
+        """
+        height, width = features.fine_FEHW.shape[-2:]
+        places_MHW = features.fine_FEHW.new_zeros(len(question_M), height, width)
+        rows = torch.arange(len(pointed.question_R), device=frame_Q.device)
+        row_M = torch.full_like(frame_Q, -1).index_copy(0, pointed.question_R, rows)[question_M]
+        if bool((row_M >= 0).any()):
+            aims_RHW = functional.adaptive_avg_pool2d(
+                self._aim(pointed, frame_Q, features), (height, width)
+            )
+            places_MHW[row_M >= 0] = 2 * aims_RHW[row_M[row_M >= 0]] - 1
+        return places_MHW
 
     def _read(self, embeds_QLD: torch.Tensor, lengths_Q: torch.Tensor) -> torch.Tensor:
         """Gives the states of texts of like length together: padding costs as much as words.
@@ -203,13 +238,18 @@ class FifaNetwork(nn.Module):
         return states_QLD
 
     def decode(
-        self, state_MD: torch.Tensor, frame_M: torch.Tensor, features: Features
+        self,
+        state_MD: torch.Tensor,
+        frame_M: torch.Tensor,
+        places_MHW: torch.Tensor,
+        features: Features,
     ) -> torch.Tensor:
         """Gives `(M, H, W) float32` logits of the masks of some states.
 
         Args:
             state_MD: States at `[SEG]`.
             frame_M: Frame that each is about.
+            places_MHW: Where its question points; see `places`.
             features: Of these frames.
         """
         with torch.autocast(state_MD.device.type, enabled=False):
@@ -217,8 +257,10 @@ class FifaNetwork(nn.Module):
                 state_MD.float(),
                 frame_M,
                 features.grid_FChw.float(),
+                features.pixels_FCHW.float(),
                 features.fine_FEHW.float(),
             )
+            where_MHW = where_MHW + self.trust * places_MHW.float()
             return both(where_MHW, features.looked.artifact_FHW[frame_M].float())
 
     def forward(self, batch: Batch) -> Sums:
@@ -232,12 +274,13 @@ class FifaNetwork(nn.Module):
         logits_NV = self.language.logits(states_QLD[:, :-1][told_QL])
         is_seg_QL = batch.labels_QL == self.id_of[SEG]
         frame_B = batch.frames_B.cumsum(0) - batch.frames_B
-        frame_M = frame_B[batch.sample_Q][is_seg_QL.nonzero()[:, 0]]
+        frame_Q, question_M = frame_B[batch.sample_Q], is_seg_QL.nonzero()[:, 0]
         state_MD = states_QLD[is_seg_QL]
         dummy = not len(state_MD)
         if dummy:  # one query, times 0: every rank uses every part in every step
-            state_MD, frame_M = states_QLD[0, :1], frame_B[:1]
-        masks_MHW = self.decode(state_MD, frame_M, features)
+            state_MD, question_M = states_QLD[0, :1], torch.zeros_like(batch.sample_Q[:1])
+        places_MHW = self.places(question_M, batch.pointed, frame_Q, features)
+        masks_MHW = self.decode(state_MD, frame_Q[question_M], places_MHW, features)
         return losses(
             batch, logits_NV, batch.labels_QL[:, 1:][told_QL], masks_MHW,
             features.looked.of(frame_B), dummy=dummy,

@@ -32,8 +32,8 @@ def force(monkeypatch, model, answers):
 
 
 @torch.no_grad()
-def teacher_forced(model, image, question, answer):
-    """Gives the masks of an answer that is read at once, without a cache."""
+def forced_logits(model, image, question, answer):
+    """Gives the masks' logits of an answer that is read at once, without a cache."""
     encoded = model.vocabulary.encode(question, answer, model.network.image_tokens)
     batch = Collate(model.vocabulary)
     ids = torch.tensor([encoded.ids])
@@ -43,8 +43,12 @@ def teacher_forced(model, image, question, answer):
     embeds = model.network.embed(ids, torch.tensor([0]), pointed, features, one)
     states = model.network.language(embeds)[0]
     at = (ids[0] == batch.seg).nonzero()[:, 0]
-    logits = model.network.decode(states[at], torch.zeros_like(at), features)
-    return mask_at(logits, image.shape[-2:])
+    nowhere = torch.zeros_like(features.looked.artifact_FHW).expand(len(at), -1, -1)
+    return model.network.decode(states[at], torch.zeros_like(at), nowhere, features)
+
+
+def teacher_forced(model, image, question, answer):
+    return mask_at(forced_logits(model, image, question, answer), image.shape[-2:])
 
 
 def batch_of_nothing(model):
@@ -58,11 +62,14 @@ def test_generated_masks_are_those_of_the_forced_text_pixel_by_pixel(model, monk
     for part in (model.network.neck, model.network.masks.end):
         for parameter in part.parameters():
             torch.nn.init.normal_(parameter, std=0.5)  # masks with many borders
-    torch.nn.init.constant_(model.network.heads.artifact.bias, 9.0)
+    torch.nn.init.constant_(model.network.heads.artifact.bias, 99.0)
     image = torch.randint(0, 255, (3, 90, 90), dtype=torch.uint8)
     model.config = model.config.model_copy(
         update={"network": model.config.network.model_copy(update={"max_new_tokens": 200})}
     )
+    middle = forced_logits(model, image, QUESTION, THREE).median()
+    with torch.no_grad():
+        model.network.masks.end[1].bias[-1] -= middle
     forced = teacher_forced(model, image, QUESTION, THREE)
     one = "No [SEG]"
     alone = teacher_forced(model, image, "Which pixels, and where, and why were they changed?", one)
@@ -187,3 +194,16 @@ def test_a_batch_without_a_mask_uses_every_parameter(model, samples):
     assert found.losses[1:3].tolist() == [0.0, 0.0]
     found.losses.sum().backward()
     assert not [n for n, p in model.network.named_parameters() if p.grad is None]
+
+
+@torch.no_grad()
+def test_a_mask_stays_where_the_question_points(model, monkeypatch):
+    torch.nn.init.constant_(model.network.heads.artifact.bias, 9.0)
+    model.network.trust.fill_(50.0)
+    box = torch.zeros(48, 48)
+    box[8:24, 16:40] = 1
+    force(monkeypatch, model, ["There [SEG]", "There [SEG]"])
+    prompts = [Prompt("Segment what was changed in <box>.", box), Prompt("Segment all.")]
+    inside, whole = model.answer(torch.zeros(3, 48, 48, dtype=torch.uint8), prompts)
+    assert torch.equal(inside.masks[0], box > 0)
+    assert abs(int(whole.masks.sum()) - 24 * 48) > 24 * 46  # all or nothing, but for noise

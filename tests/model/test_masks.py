@@ -9,13 +9,13 @@ from model.masks import DECODERS, Neck, both, sines
 def test_decoders_give_a_mask_for_each_state(name):
     torch.manual_seed(0)
     decoder = DECODERS[name](32, 20)
-    grid, pixels = torch.randn(2, 32, 6, 6), torch.randn(2, 16, 24, 24)
+    maps = torch.randn(2, 32, 6, 6), torch.randn(2, 32, 12, 12), torch.randn(2, 16, 24, 24)
     states, frames = torch.randn(3, 20, requires_grad=True), torch.tensor([0, 1, 1])
-    masks = decoder(states, frames, grid, pixels)
+    masks = decoder(states, frames, *maps)
     assert masks.shape == (3, 24, 24)
     masks[1].sum().backward()
     assert [bool(g.any()) for g in states.grad] == [False, True, False]
-    alone = decoder(states[2:], frames[2:], grid, pixels)
+    alone = decoder(states[2:], frames[2:], *maps)
     assert torch.allclose(alone[0], masks[2], atol=1e-5)
     unused = [n for n, p in decoder.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused  # DDP would wait for them
