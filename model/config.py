@@ -86,6 +86,7 @@ class TrainConfig(Settings):
     """The loop."""
 
     steps: int = Field(1000, ge=1)
+    look: int = Field(0, ge=0, description="of them the first, in which nothing is asked")
     batch: int = Field(16, ge=1, description="images of a step, over all ranks")
     micro_batch: int = Field(16, ge=1, description="images in memory at once, on each rank")
     lr: float = Field(3e-4, gt=0)

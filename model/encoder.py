@@ -39,6 +39,10 @@ class Encoder(Protocol):
         ...
 
 
+REACHES = (1, 2, 3)
+"""How far convolutions look around a patch, one after the other: together over half of a face."""
+
+
 class ClipEncoder(nn.Module):
     """A CLIP vision transformer, random or pretrained (OpenAI-CLIP, FaRL), at any image size.
 
@@ -116,7 +120,10 @@ class Detail(nn.Module):
             _convolutions(before, after)
             for before, after in zip((3, *self.channels), self.channels, strict=False)
         )
-        self.patches = nn.Conv2d(self.channels[-1], width, 3, stride=2, padding=1)
+        self.patches = nn.Sequential(
+            nn.Conv2d(self.channels[-1], width, 3, stride=2, padding=1),
+            *(Around(width, reach) for reach in REACHES),
+        )
 
     def forward(self, pixels_B3SS: torch.Tensor) -> list[torch.Tensor]:
         """Gives the maps of `channels`, finest first, and what to add to the patches."""
@@ -124,6 +131,28 @@ class Detail(nn.Module):
         for level in self.levels:
             maps.append(level(maps[-1]))
         return [*maps[1:], self.patches(maps[-1])]
+
+
+class Around(nn.Module):
+    """Adds to each patch what is around it.
+
+    Args:
+        width: Channels of the patches.
+        reach: Patches between those that are looked at.
+    """
+
+    def __init__(self, width: int, reach: int) -> None:
+        super().__init__()
+        self.look = nn.Sequential(
+            nn.GroupNorm(4, width),
+            nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=reach, dilation=reach),
+        )
+
+    def forward(self, patches_BDhw: torch.Tensor) -> torch.Tensor:
+        """Gives patches of the same form."""
+        added_BDhw: torch.Tensor = self.look(patches_BDhw)
+        return patches_BDhw + added_BDhw
 
 
 def _convolutions(before: int, after: int) -> nn.Sequential:

@@ -162,7 +162,7 @@ class FifaNetwork(nn.Module):
             raise ValueError("region prompts and their places in the questions differ in number")
         column_R = is_place_QL[where_R].int().argmax(dim=1)
         embeds_QLD[where_R, column_R] = tokens_RD[: len(where_R)].to(embeds_QLD.dtype)
-        return embeds_QLD + 0.0 * tokens_RD.sum()
+        return embeds_QLD + 0.0 * (tokens_RD.sum() + features.tokens_FND.sum())
 
     def _clip(self, tokens_TND: torch.Tensor) -> torch.Tensor:
         frames = torch.arange(len(tokens_TND), device=tokens_TND.device)

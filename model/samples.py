@@ -7,6 +7,7 @@ would no longer be those of its `[SEG]`.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +73,14 @@ class Samples(Dataset[Sample]):
         self.shards, self.vocabulary, self.config = shards, vocabulary, config
         self.size, self.image_tokens, self.seed = size, image_tokens, seed
         self.places = [(row, side) for row in rows for side in SIDES]
+        self.questions = config.questions
         self._clips = _clips(shards, rows) if config.frames > 1 else {}
+
+    def unasked(self) -> Samples:
+        """Gives the same samples without a question: for the vision side alone."""
+        silent = copy.copy(self)
+        silent.questions = 0
+        return silent
 
     def __len__(self) -> int:
         return len(self.places)
@@ -111,7 +119,7 @@ class Samples(Dataset[Sample]):
         keys = rng.exponential(size=len(own)) / np.maximum(weights, 1e-9)
         drawn: list[tuple[Asked, Encoded]] = []
         for at in np.argsort(keys)[: np.count_nonzero(weights)]:
-            if len(drawn) == self.config.questions:
+            if len(drawn) == self.questions:
                 break
             chosen = self._encode(row, own[at], frames, dropped)
             if chosen:

@@ -120,24 +120,28 @@ class Trainer:
 
     def _batches(self) -> Iterator[list[Batch]]:
         """Gives this rank's pieces of each step that is left."""
-        places: list[list[Place]] = []
-        pieces_of = []
-        for step in range(self.trained.step, self.config.steps):
+        done, asked = self.trained.step, min(self.config.look, self.config.steps)
+        yield from self._read(self.samples.unasked(), range(done, asked))
+        yield from self._read(self.samples, range(max(done, asked), self.config.steps))
+
+    def _read(self, samples: Samples, steps: range) -> Iterator[list[Batch]]:
+        places: list[list[list[Place]]] = []
+        for step in steps:
             batch = self.order.batch(step, self.config.batch)
-            pieces = share(batch, self.rank, self.ranks, self.config.micro_batch)
-            places += pieces
-            pieces_of.append(len(pieces))
+            places.append(share(batch, self.rank, self.ranks, self.config.micro_batch))
+        if not places:
+            return
         loader = iter(
             DataLoader(
-                self.samples,
-                batch_sampler=places,
+                samples,
+                batch_sampler=[piece for pieces in places for piece in pieces],
                 collate_fn=Collate(self.model.vocabulary),
-                num_workers=self.samples.config.workers,
-                multiprocessing_context="spawn" if self.samples.config.workers else None,
+                num_workers=samples.config.workers,
+                multiprocessing_context="spawn" if samples.config.workers else None,
             )
         )
-        for count in pieces_of:
-            yield [next(loader) for _ in range(count)]
+        for pieces in places:
+            yield [next(loader) for _ in pieces]
 
     def _step(
         self, pieces: Sequence[Batch], step: int, asked_to_stop: bool
@@ -224,11 +228,14 @@ class Trainer:
 
 
 def rate(config: TrainConfig, step: int) -> float:
-    """Gives the learning rate of a step: a linear warm-up, then half a cosine to a tenth."""
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    left = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.lr * (0.55 + 0.45 * math.cos(math.pi * left))
+    """Gives the learning rate of a step: a linear warm-up, then half a cosine to a tenth.
+
+    It warms up again with the first questions: the language model learns nothing before them.
+    """
+    left = max(0, step - config.warmup) / max(1, config.steps - config.warmup)
+    since = step - config.look if step >= config.look else step
+    warm = min(1.0, (since + 1) / max(1, config.warmup))
+    return config.lr * warm * (0.55 + 0.45 * math.cos(math.pi * left))
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:

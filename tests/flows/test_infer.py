@@ -131,6 +131,22 @@ def test_a_checkpoint_is_scored_with_its_baselines(trained, annotated, source, t
     assert "| `miou_strict` |" in page.read_text()
 
 
+def test_what_the_tiny_preset_learnt_is_scored(annotated, tmp_path, capsys):
+    data, run, figures = annotated[0].output, tmp_path / "run", tmp_path / "figures.json"
+    steps = ["train.steps=3", "train.look=1", "train.batch=2", "data.val_share=0.0"]
+    short = [part for one in (*steps, "network.max_new_tokens=16") for part in ("--set", one)]
+    ends(["train", "--preset", "tiny", "--data", data, "--out", run, *short], 0)
+    losses = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in losses] == [1, 2, 3]
+    assert losses[0]["text"] == 0 < losses[1]["text"]
+    asked = ["--data", data, "--limit", 1, "--json", figures]
+    ends(["evaluate", "--checkpoint", run, *asked], 0)
+    found = json.loads(figures.read_text())["figures"]
+    assert len(found) == 12  # the eleven tasks, and what is seen without being asked
+    assert 0 < found["Sight"]["concept_accuracy"]["model"] < 1
+    assert "concept_accuracy" in capsys.readouterr().out
+
+
 def test_wrong_uses_of_evaluate_are_told(trained, annotated, tmp_path, capsys):
     data = annotated[0].output
     ends(["evaluate", "--checkpoint", trained], 2)

@@ -197,6 +197,20 @@ def test_the_rate_warms_up_and_falls(small):
     assert rates[-1] < 0.11 * config.lr
 
 
+def test_the_first_steps_ask_nothing(small, folder, tmp_path):
+    config = small(
+        train__steps=4, train__look=2, train__batch=2, train__save_every=1, train__keep=9
+    )
+    train(config, folder, tmp_path)
+    lines = log_of(tmp_path)
+    assert [line["text"] > 0 for line in lines] == [False, False, True, True]
+    assert all(line["artifact"] > 0 and line["det"] > 0 for line in lines)
+    weights = [load_file(tmp_path / f"step-{n:08}" / checkpoint.WEIGHTS) for n in (1, 2, 3)]
+    name = next(each for each in weights[0] if each.endswith("q_proj.weight") and "lang" in each)
+    assert torch.allclose(weights[0][name], weights[1][name], atol=1e-4)
+    assert not torch.allclose(weights[1][name], weights[2][name], atol=1e-4)
+
+
 def test_the_command_trains_and_goes_on(small, folder, tmp_path, capsys):
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps(small(data__max_tokens=60).model_dump(mode="json")))
