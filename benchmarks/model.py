@@ -45,9 +45,8 @@ OVERFIT: dict[str, Any] = {
     "train.save_every": 10_000,
 }  # fmt: skip
 HELDOUT: dict[str, Any] = {
-    "train.steps": 900, "data.questions": 3, "train.validate_every": 10_000,
-    "train.save_every": 10_000,
-    "data.val_share": 0.0,
+    "train.steps": 1150, "train.look": 550, "data.questions": 3, "train.loss.concepts": 3.0,
+    "train.validate_every": 10_000, "train.save_every": 10_000, "data.val_share": 0.0,
 }  # fmt: skip
 FOLDER = Path("out/bench/model")
 

@@ -21,7 +21,7 @@ class Looked:
 
     Attributes:
         fake_F: Logit of being fake.
-        concepts_FhwK: Logits of the FICT node, of every second pixel in training.
+        concepts_FhwK: Logits of the FICT node, at half the sides of the pixels.
         artifact_FHW: Logit of each pixel of being changed.
         changed_FN: Of each FICT node, how much was changed; see `changed`.
         above: `(K, K)`, `model.regions.ancestry`.
@@ -76,13 +76,16 @@ class Heads(nn.Module):
             likely_FN.amax(dim=1, keepdim=True),
         ]
         fake_F = self.fake(torch.cat(seen_FC, dim=1))[:, 0]
-        half_FhwK = self._name(pixels_FChw[..., ::2, ::2])
-        concepts_FhwK = half_FhwK if self.training else self._name(pixels_FChw)
-        changed_FN = changed(half_FhwK, artifact_FHW, fake_F, self.above)
+        concepts_FhwK = self._name(functional.avg_pool2d(pixels_FChw, 2))
+        changed_FN = changed(concepts_FhwK, artifact_FHW, fake_F, self.above)
         return Looked(fake_F, concepts_FhwK, artifact_FHW, changed_FN, self.above)
 
     def _name(self, pixels_FChw: torch.Tensor) -> torch.Tensor:
-        """Gives `(F, h, w, K)`; channels last, since a softmax over another axis is slow."""
+        """Gives `(F, h, w, K)`; channels last, since a softmax over another axis is slow.
+
+        Pixels are pooled, not left out: each of four neighbours has weights of its own, and those
+        that no loss reaches would name nothing.
+        """
         named: torch.Tensor = self.concepts(pixels_FChw.permute(0, 2, 3, 1).contiguous())
         return named
 

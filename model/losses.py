@@ -104,7 +104,9 @@ def shrink(truth: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _nearest(concepts_BSS: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    found = functional.interpolate(concepts_BSS[:, None].float(), tuple(shape), mode="nearest")
+    found = functional.interpolate(
+        concepts_BSS[:, None].float(), tuple(shape), mode="nearest-exact"
+    )
     return found[:, 0].long()
 
 
