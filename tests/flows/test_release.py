@@ -8,6 +8,7 @@ from qa.text import measure, read
 from schemas.records import AnnotatedFrame
 from schemas.reviews import Review
 from schemas.shards import read_records, write_records
+from tests.conftest import review
 
 
 def call(*words):
@@ -66,10 +67,10 @@ def test_wrong_use_is_answered(manifest, tmp_path, capsys):
 def test_reviews_of_the_dashboard_are_read(annotated, tmp_path):
     run, _ = annotated
     rows = read_records(sorted(run.shards.glob("*.parquet")), AnnotatedFrame)
-    said = [Review(id=rows[0].id, reviewer="ada", decision="reject", at=1.0)]
+    said = [review(rows[0], "reject")]
     write_records(run.reviews_path, said, Review)
     try:
-        assert source_of(run).decisions == {rows[0].id: "reject"}
+        assert source_of(run).reviews == said
     finally:
         run.reviews_path.unlink()
 
