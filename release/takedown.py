@@ -65,15 +65,8 @@ def taken_down(source: Source) -> TakenDown:
     hits = [(key, hit) for key, names in _names(source) if (hit := names & entries)]
     pairs = {key for key, _ in hits}
     rows = {row for row in ids_of(source.shards) if row in entries or _pair(row) in pairs}
-    planned = {pair.key for pair in source.pairs}
-    rejects, told = set[str](), set[str]()
-    for one in read_records(source.rejects, Reject):
-        key = one.id if one.frame_index is None else _pair(one.id)
-        named = {one.id} & entries if key in planned else _named(one, entries)
-        told |= named
-        if named or key in pairs:
-            rejects.add(one.id)
-    unmatched = entries.difference(rows, told, *(hit for _, hit in hits))
+    rejects = _rejects(source, entries, pairs)
+    unmatched = entries.difference(rows, *rejects.values(), *(hit for _, hit in hits))
     return TakenDown(frozenset(rows), frozenset(rejects), tuple(sorted(unmatched)))
 
 
@@ -95,11 +88,23 @@ def _pair(row: str) -> str:
     return row.rpartition("/")[0]
 
 
-def _named(reject: Reject, entries: frozenset[str]) -> set[str]:
+def _rejects(source: Source, entries: frozenset[str], pairs: set[str]) -> dict[str, frozenset[str]]:
+    """Gives the ids of the rejects to leave out, with the entries that they themselves name."""
+    planned = {pair.key for pair in source.pairs}
+    found: dict[str, frozenset[str]] = {}
+    for one in read_records(source.rejects, Reject):
+        key = one.id if one.frame_index is None else _pair(one.id)
+        named = entries & {one.id} if key in planned else _named(one, entries)
+        if named or key in pairs:
+            found[one.id] = named | found.get(one.id, frozenset())
+    return found
+
+
+def _named(reject: Reject, entries: frozenset[str]) -> frozenset[str]:
     """Finds entries as whole words in what a reject of a pair that was never planned says.
 
     No plan tells who is in it, only its name and the sentence do. One too many does no harm.
     """
     words = "|".join(map(re.escape, entries))
     found = re.findall(rf"(?<![^\W_])(?:{words})(?![^\W_])", f"{reject.id}\n{reject.detail}")
-    return set(found)
+    return frozenset(found)
