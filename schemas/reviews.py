@@ -40,7 +40,7 @@ class Review(Record):
 
 
 def labels_hash(row: Mapping[str, Any]) -> str:
-    """Gives the hash of a row's `LABELS`, from the row as JSON-able values."""
+    """Gives the hash of a row's `LABELS`, from the row as a dict."""
     labels = json.dumps({name: row[name] for name in LABELS}, sort_keys=True)
     return hashlib.sha256(labels.encode()).hexdigest()[:16]
 

@@ -40,7 +40,7 @@ def silent(stage: str, done: int, total: int) -> None:
 
 def review(row: AnnotatedFrame, decision: Decision) -> Review:
     """Gives what somebody decided of a row as it is."""
-    labels = labels_hash(row.model_dump(mode="json"))
+    labels = labels_hash(row.model_dump())
     return Review(id=row.id, reviewer="ada", decision=decision, labels_hash=labels, at=1.0)
 
 

@@ -56,7 +56,9 @@ def test_it_is_the_same_again(full):
 
 def test_a_figure_that_one_writer_lacks_is_an_empty_cell(tmp_path, make, ready):
     figures = {"evidence": {"refuted": 0.25, "yaw named": 0.5}, "mllm": {"refuted": 0.75}}
-    assert make(tmp_path, replace(ready, measure_text=lambda shards: figures)).passed
+    settings = ready.settings.model_copy(update={"text": {}})
+    source = replace(ready, settings=settings, measure_text=lambda shards: figures)
+    assert make(tmp_path, source).passed
     text = card(tmp_path / "1.0.0")
     assert "| refuted | 0.25 | 0.75 |" in text
     assert "| yaw named | 0.5 |  |" in text

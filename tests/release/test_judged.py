@@ -39,7 +39,7 @@ def test_a_review_of_unknown_labels_is_outdated(ready, rows):
 
 
 def test_other_settings_with_the_same_labels_are_the_same_row(rows):
-    row = rows[0].model_dump(mode="json")
+    row = rows[0].model_dump()
     assert labels_hash(row | {"config_hash": "x", "code_version": "x"}) == labels_hash(row)
     assert labels_hash(row | {"frame_index": -1}) != labels_hash(row)
 

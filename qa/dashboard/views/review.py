@@ -68,7 +68,7 @@ def _saved(opened: Opened, review: Review, chosen: Filter) -> str:
 def _labels(opened: Opened, row: str) -> str:
     """Gives the hash of the labels that are shown, and that a review made here is about."""
     found = opened.lookup.frame(row)
-    return labels_hash(found.model_dump(mode="json", include=set(LABELS))) if found else ""
+    return labels_hash(found.model_dump(include=set(LABELS))) if found else ""
 
 
 def _earlier(opened: Opened, row: str, labels: str) -> str:

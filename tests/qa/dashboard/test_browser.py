@@ -140,7 +140,7 @@ def test_a_review_by_keyboard_is_seen_and_exported(page, address, rows):
     page.keyboard.press("r")
     page.wait_for_selector(f"text={rows[1].id}")
     saved = read_records(folder / "reviews.parquet", Review)
-    labels = labels_hash(rows[0].model_dump(mode="json"))
+    labels = labels_hash(rows[0].model_dump())
     assert [(r.id, r.reviewer, r.decision, r.note, r.labels_hash) for r in saved] == [
         (rows[0].id, "Ana", "reject", NOTE, labels)
     ]
