@@ -40,9 +40,12 @@ def test_a_release_and_its_pixels(manifest, tmp_path, source, capsys):
 def test_a_failing_gate_prints_the_rows_and_writes_nothing(
     annotated, tmp_path, write_manifest, capsys
 ):
-    output = annotated[0].manifest.output
+    (tmp_path / "list.txt").write_text("nobody\n")
     manifest = write_manifest(
-        tmp_path, output=output, release__truth={"claim_recall.c23": {"at_least": 0.99}}
+        tmp_path,
+        output=annotated[0].manifest.output,
+        release__truth={"claim_recall.c23": {"at_least": 0.99}},
+        release__take_down=str(tmp_path / "list.txt"),
     )
     out = tmp_path / "versions"
     code = call("release", "toy", "--version", "0.1.0", "--out", out, "--manifest", manifest)
@@ -50,6 +53,7 @@ def test_a_failing_gate_prints_the_rows_and_writes_nothing(
     told = capsys.readouterr()
     assert "truth figures            1 failed" in told.out
     assert "claim_recall.c23: is 0." in told.out
+    assert "the take-down list names nothing of this dataset: nobody" in told.out
     assert "nothing was written" in told.err
     assert list(out.iterdir()) == []
 
