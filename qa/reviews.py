@@ -27,7 +27,7 @@ _TABLE = """
 CREATE TABLE IF NOT EXISTS reviews (
     n INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL, reviewer TEXT NOT NULL, decision TEXT NOT NULL,
-    label TEXT NOT NULL, note TEXT NOT NULL, at REAL NOT NULL
+    label TEXT NOT NULL, note TEXT NOT NULL, labels_hash TEXT NOT NULL, at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS reviews_of_row ON reviews (id);
 """
@@ -115,12 +115,18 @@ class Reviews:
 
 
 def make_review(
-    row: str, reviewer: str, decision: Decision, label: str = "", note: str = ""
+    row: str,
+    reviewer: str,
+    decision: Decision,
+    label: str = "",
+    note: str = "",
+    labels_hash: str = "",
 ) -> Review:
     """Gives a review of now."""
     return Review(
-        id=row, reviewer=reviewer.strip(), decision=decision, label=label, note=note, at=time.time()
-    )
+        id=row, reviewer=reviewer.strip(), decision=decision, label=label, note=note,
+        labels_hash=labels_hash, at=time.time(),
+    )  # fmt: skip
 
 
 def _check(review: Review) -> None:

@@ -77,9 +77,7 @@ def _lines(outcome: Outcome) -> list[str]:
         if result.failed > len(result.first):
             lines.append(f"    ... and {result.failed - len(result.first)} more")
     lines += [f"{count} rows are left out: {why}" for why, count in outcome.withheld.items()]
-    if outcome.unmatched:
-        lines.append(f"{outcome.unmatched} entries of the take-down list match no row")
-    return lines
+    return [*lines, *outcome.remarks]
 
 
 @click.command(short_help="Put the pixels back into a release, from your copy of the source.")

@@ -12,14 +12,17 @@ from qa.dashboard.pages import Visit, attempt, put
 from qa.index import Filter
 from qa.reviews import MAX_NOTE, make_review
 from schemas.errors import FacextError, UsageError
-from schemas.reviews import Decision, Review
+from schemas.reviews import LABELS, Decision, Review, labels_hash
 
 KEYS: dict[Decision, str] = {"accept": "a", "reject": "r", "fix": "f"}
 
 
 async def review_form(visit: Visit, row: str, chosen: Filter) -> None:
     """Builds the form; a saved review leads to the next frame of the filter."""
-    earlier = await attempt(_earlier, visit.opened, row)
+    labels = await attempt(_labels, visit.opened, row)
+    if labels is None:
+        return
+    earlier = await attempt(_earlier, visit.opened, row, labels)
     with ui.element("section").classes("card review"):
         put(render("review.html"))
         note = ui.textarea("Note").props(f"outlined dense autogrow maxlength={MAX_NOTE}")
@@ -31,7 +34,9 @@ async def review_form(visit: Visit, row: str, chosen: Filter) -> None:
                 async def decide(decision: Decision = decision) -> None:
                     if decision == "fix" and not label.value.strip():
                         label.run_method("focus")
-                    made = make_review(row, visit.reviewer, decision, label.value, note.value)
+                    made = make_review(
+                        row, visit.reviewer, decision, label.value, note.value, labels
+                    )
                     await _save(visit.opened, made, chosen)
 
                 ui.button(f"{decision} ({key})", on_click=decide, color=None).props(
@@ -60,9 +65,15 @@ def _saved(opened: Opened, review: Review, chosen: Filter) -> str:
     return opened.index.beside(review.id, chosen)[1] or review.id
 
 
-def _earlier(opened: Opened, row: str) -> str:
+def _labels(opened: Opened, row: str) -> str:
+    """Gives the hash of the labels that are shown, and that a review made here is about."""
+    found = opened.lookup.frame(row)
+    return labels_hash(found.model_dump(include=set(LABELS))) if found else ""
+
+
+def _earlier(opened: Opened, row: str, labels: str) -> str:
     told = [(one, when(one)) for one in reversed(opened.reviews.of(row))]
-    return render("earlier.html", reviews=told)
+    return render("earlier.html", reviews=told, labels=labels)
 
 
 def when(review: Review) -> str:
