@@ -141,7 +141,8 @@ def test_ctrl_c_in_a_terminal_reaches_workers_and_still_leaves_a_checkpoint(
     small, folder, tmp_path
 ):
     config, run = tmp_path / "config.yaml", tmp_path / "run"
-    content = small(train__steps=10**7, data__workers=1, train__batch=2).model_dump(mode="json")
+    pieces = {"train__batch": 16, "train__micro_batch": 1}  # more than a worker reads ahead
+    content = small(train__steps=10**7, data__workers=1, **pieces).model_dump(mode="json")
     config.write_text(json.dumps(content))
     command = [sys.executable, "-m", "flows.cli", "train", "--preset", str(config),
                "--data", str(folder), "--out", str(run)]  # fmt: skip
