@@ -127,6 +127,8 @@ class Trainer:
 
     def _read(self, samples: Samples, steps: range) -> Iterator[list[Batch]]:
         """Gives the pieces of some steps; workers read ahead of them."""
+        if not steps:
+            return
         workers = samples.config.workers
         loader = iter(
             DataLoader(
