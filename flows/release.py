@@ -12,10 +12,11 @@ from prefect import flow, get_run_logger
 from flows.run import PlannedPair, Progress, Run, make_run
 from flows.units import read_json
 from qa import text
+from qa.reviews import open_reviews
 from release.make import Order, Outcome, make_release
 from release.source import Figures, Source
 from schemas.errors import FacextError, OutputError
-from schemas.reviews import Decision, Review, decided
+from schemas.reviews import Decision, decided
 from schemas.shards import read_records
 
 TRUTH = Path("docs/truth.json")
@@ -80,7 +81,7 @@ def _read_plan(run: Run) -> list[PlannedPair]:
 
 
 def _decisions(run: Run) -> Mapping[str, Decision]:
-    return decided(read_records(run.reviews_path, Review)) if run.reviews_path.is_file() else {}
+    return decided(open_reviews(run.reviews_path).all())
 
 
 def flat(figures: Mapping[str, Any], above: str = "") -> dict[str, float]:

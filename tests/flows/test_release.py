@@ -4,6 +4,7 @@ import pytest
 
 from flows.cli import main
 from flows.release import flat, measure_text, source_of
+from qa.reviews import Reviews
 from qa.text import measure, read
 from schemas.records import AnnotatedFrame
 from schemas.reviews import Review
@@ -66,12 +67,14 @@ def test_wrong_use_is_answered(manifest, tmp_path, capsys):
 def test_reviews_of_the_dashboard_are_read(annotated, tmp_path):
     run, _ = annotated
     rows = read_records(sorted(run.shards.glob("*.parquet")), AnnotatedFrame)
-    said = [Review(id=rows[0].id, reviewer="ada", decision="reject", at=1.0)]
-    write_records(run.reviews_path, said, Review)
+    said = [Review(id=rows[n].id, reviewer="ada", decision="reject", at=1.0) for n in (0, 1)]
+    write_records(run.reviews_path, said[:1], Review)
     try:
-        assert source_of(run).decisions == {rows[0].id: "reject"}
+        Reviews(run.reviews_path.with_suffix(".sqlite")).add(said[1])  # its export failed
+        assert source_of(run).decisions == {one.id: "reject" for one in said}
     finally:
-        run.reviews_path.unlink()
+        for path in run.output.glob("reviews.*"):
+            path.unlink()
 
 
 def test_figures_of_the_truth_bench_get_dotted_names():
