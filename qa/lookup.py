@@ -103,7 +103,8 @@ class Lookup:
 def _read_group(path: Path, number: int, columns: Sequence[str]) -> tuple[pa.Table, int]:
     """Reads the row group that holds a row, and gives what decoding took back to the system."""
     try:
-        with pq.ParquetFile(path) as file:
+        # reading ahead saves nothing where one row group is read, and takes its size once more
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             group, within = _row_group(file.metadata, number)
             return file.read_row_group(group, columns=columns, use_threads=False), within
     finally:

@@ -43,12 +43,13 @@ async def review_form(visit: Visit, row: str, chosen: Filter) -> None:
 async def _save(opened: Opened, review: Review, chosen: Filter) -> None:
     """Saves a review, exports all, and goes on to the next frame."""
     try:
-        after, lacking = await run.io_bound(save, opened, review, chosen)
+        saved = await run.io_bound(save, opened, review, chosen)
     except UsageError as error:
         ui.notify(str(error), type="warning")
     except FacextError as error:
         ui.notify(f"not saved: {error}", type="negative", timeout=10_000)
     else:
+        after, lacking = saved or (review.id, "")  # nothing comes back where the server stops
         if lacking:
             ui.notify(f"saved, but not exported: {lacking}", type="negative", timeout=10_000)
         else:
