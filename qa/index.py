@@ -94,7 +94,7 @@ class Index:
         )
         try:
             rows = self._con.read_parquet(str(path), file_row_number=True)
-            # the words of a column are few: compressed, the table takes a small part and is read no slower
+            # a column has few words: compressed, it takes a small part and is read no slower
             self._con.execute("ATTACH ':memory:' AS kept (COMPRESS)")
             rows.project("*, file_row_number AS n").create("kept.frames")
             self._con.execute("CREATE VIEW frames AS FROM kept.frames")
