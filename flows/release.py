@@ -12,6 +12,7 @@ from prefect import flow, get_run_logger
 from flows.run import PlannedPair, Progress, Run, make_run
 from flows.units import read_json
 from qa import text
+from qa.reviews import open_reviews
 from release.make import Order, Outcome, make_release
 from release.source import Figures, Source
 from schemas.errors import FacextError, OutputError
@@ -81,7 +82,7 @@ def _read_plan(run: Run) -> list[PlannedPair]:
 
 
 def _read_reviews(run: Run) -> list[Review]:
-    return read_records(run.reviews_path, Review) if run.reviews_path.is_file() else []
+    return open_reviews(run.reviews_path).all()
 
 
 def flat(figures: Mapping[str, Any], above: str = "") -> dict[str, float]:

@@ -111,7 +111,14 @@ def check_schema(path: Path, record: type[Record]) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Gives the `facext` metadata of a file: versions and FICT categories."""
-    metadata = pq.read_schema(path).metadata or {}
-    facts: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    """Gives the `facext` metadata of a file: versions and FICT categories.
+
+    Raises:
+        OutputError: The file is absent or damaged.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        facts: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
     return facts

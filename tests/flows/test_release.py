@@ -4,6 +4,7 @@ import pytest
 
 from flows.cli import main
 from flows.release import flat, measure_text, source_of
+from qa.reviews import Reviews
 from qa.text import measure, read
 from schemas.records import AnnotatedFrame
 from schemas.reviews import Review
@@ -71,12 +72,14 @@ def test_wrong_use_is_answered(manifest, tmp_path, capsys):
 def test_reviews_of_the_dashboard_are_read(annotated, tmp_path):
     run, _ = annotated
     rows = read_records(sorted(run.shards.glob("*.parquet")), AnnotatedFrame)
-    said = [review(rows[0], "reject")]
-    write_records(run.reviews_path, said, Review)
+    said = [review(rows[n], "reject") for n in (0, 1)]
+    write_records(run.reviews_path, said[:1], Review)
     try:
+        Reviews(run.reviews_path.with_suffix(".sqlite")).add(said[1])  # its export failed
         assert source_of(run).reviews == said
     finally:
-        run.reviews_path.unlink()
+        for path in run.output.glob("reviews.*"):
+            path.unlink()
 
 
 def test_figures_of_the_truth_bench_get_dotted_names():

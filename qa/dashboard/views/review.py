@@ -11,7 +11,7 @@ from qa.dashboard.opened import Opened
 from qa.dashboard.pages import Visit, attempt, put
 from qa.index import Filter
 from qa.reviews import MAX_NOTE, make_review
-from schemas.errors import FacextError, UsageError
+from schemas.errors import FacextError, OutputError, UsageError
 from schemas.reviews import LABELS, Decision, Review, labels_hash
 
 KEYS: dict[Decision, str] = {"accept": "a", "reject": "r", "fix": "f"}
@@ -48,21 +48,38 @@ async def review_form(visit: Visit, row: str, chosen: Filter) -> None:
 async def _save(opened: Opened, review: Review, chosen: Filter) -> None:
     """Saves a review, exports all, and goes on to the next frame."""
     try:
-        after = await run.io_bound(_saved, opened, review, chosen)
+        saved = await run.io_bound(save, opened, review, chosen)
     except UsageError as error:
         ui.notify(str(error), type="warning")
     except FacextError as error:
         ui.notify(f"not saved: {error}", type="negative", timeout=10_000)
     else:
-        ui.notify(f"saved: {review.decision}", type="positive", timeout=1500)
+        after, lacking = saved or (review.id, "")  # nothing comes back where the server stops
+        if lacking:
+            ui.notify(f"saved, but not exported: {lacking}", type="negative", timeout=10_000)
+        else:
+            ui.notify(f"saved: {review.decision}", type="positive", timeout=1500)
         ui.navigate.to(address("/record", chosen, id=after))
 
 
-def _saved(opened: Opened, review: Review, chosen: Filter) -> str:
-    """Saves and exports; gives the frame to go on with, which is the same one at the end."""
+def save(opened: Opened, review: Review, chosen: Filter) -> tuple[str, str]:
+    """Saves a review and exports all.
+
+    Returns:
+        The frame to go on with, which is the same one at the end, and why the export failed; empty
+        where it did not.
+
+    Raises:
+        UsageError: The review is incomplete or too long; nothing is saved.
+        OutputError: It cannot be saved.
+    """
+    after = opened.index.beside(review.id, chosen)[1] or review.id
     opened.reviews.add(review)
-    opened.reviews.export(opened.reviews_path)
-    return opened.index.beside(review.id, chosen)[1] or review.id
+    try:
+        opened.reviews.export(opened.reviews_path)
+    except OutputError as error:
+        return after, str(error)
+    return after, ""
 
 
 def _labels(opened: Opened, row: str) -> str:
