@@ -3,12 +3,12 @@
     python -m benchmarks.straightforward REAL FAKE FOLDER     rows to FOLDER/rows.jsonl
 
 The same frames are looked at, the same faces found by the same mesh, and a row holds the same
-things: crops, label map, artifact mask, masks and sizes of every FICT concept, measurements with
-their spread for each concept that changed, all masks as COCO RLE. Each step is the plain call of
-its library (PyAV, scikit-image, SciPy, pycocotools); what is shared by regions is computed once a
-frame, what is needed of one region is computed on the picture. Nothing is slow on purpose, nothing
-is tuned. How good its masks are is another question (`facext bench truth` asks it of the `ssim`
-policy).
+things: crops, label map, artifact mask, the FICT concepts that it covers with their masks and
+sizes, measurements with their spread for each of them, all masks as COCO RLE. Each step is the
+plain call of its library (PyAV, scikit-image, SciPy, pycocotools); what is shared by regions is
+computed once a frame, what is needed of one region is computed on the picture. Nothing is slow on
+purpose, nothing is tuned. How good its masks are is another question (`facext bench truth` asks it
+of the `ssim` policy).
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from skimage.morphology import disk, remove_small_objects
 
 from fict.labelmap import label_map
 from fict.landmarks import MeshLandmarks
-from fict.tree import Tree, load_tree
+from fict.tree import Concept, Tree, load_tree
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating[Any]]
 
-LEAST_PIXELS = 30
+LEAST_SHARE = 0.25
+"""Of a concept's pixels: as much must have changed for it to be named."""
 LEAST_SPOT = 100
 """Pixels of a 512-pixel crop: about the least spot of the measure stage."""
 MARGIN = 1.7
@@ -149,12 +150,11 @@ def row_of(crop: Crop, steady: Floats, tree: Tree, folder: Path) -> dict[str, An
     for name, picture in pictures.items():
         ending = "png" if name == "labels" else "jpg"
         cv2.imwrite(str(folder / f"{crop.index:06d}-{name}.{ending}"), picture)
-    regions = [region_of(n, labels == n if one else within(labels, n, tree), maps)
-               for n, one in concepts(tree)]  # fmt: skip
+    named = covered(tree.root, labels, changed, tree) or []
     return {
         "frame": crop.index,
         "artifact": encoded(changed),
-        "regions": [region for region in regions if region["concept_area"]],
+        "regions": [region_of(n, within(labels, n, tree), maps) for n in named],
     }
 
 
@@ -164,9 +164,19 @@ def artifact_mask(unlike: Floats) -> Mask:
     return np.asarray(ndimage.binary_fill_holes(remove_small_objects(closed, max_size=LEAST_SPOT)))
 
 
-def concepts(tree: Tree) -> list[tuple[int, bool]]:
-    """Gives all concepts by id, and whether they are atomic."""
-    return [(concept.id, tree.is_atomic(concept)) for concept in tree.concepts]
+def covered(node: Concept, labels: Image, changed: Mask, tree: Tree) -> list[int] | None:
+    """Gives the concepts within one that changed, itself where all of it did; None: not seen."""
+    parts = [(child.id, covered(child, labels, changed, tree)) for child in tree.children_of(node)]
+    own = labels == node.id
+    if own.any():
+        is_changed = (own & changed).sum() >= LEAST_SHARE * own.sum()
+        parts.append((node.id, [node.id] if is_changed else []))
+    seen = [(part, found) for part, found in parts if found is not None]
+    if not seen:
+        return None
+    if node is not tree.root and all(found == [part] for part, found in seen):
+        return [node.id]
+    return [one for _, found in seen for one in found]
 
 
 def within(labels: Image, concept: int, tree: Tree) -> Mask:
@@ -182,7 +192,7 @@ def region_of(concept: int, mask: Mask, maps: Maps) -> dict[str, Any]:
         "concept": encoded(mask),
         "area": int(changed.sum()),
         "changed": encoded(changed),
-        "evidence": maps.measure(changed) if changed.sum() >= LEAST_PIXELS else {},
+        "evidence": maps.measure(changed),
     }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
             "units": [contents[pair] for pair in planned],
             "unplanned": [one.model_dump() for one in unplanned],
             "metadata": metadata,
+            "generation": run.generation,
         }
     )
-    stamp = run.output / "annotations.json"
+    stamp = run.stamp_path
     counts = (len(plan), len(plan) - len(planned))
     found = read_json(stamp)
     if found.get("digest") == digest and found.get("files") == _sizes(run):
@@ -61,6 +63,7 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     write_records(run.rejects_path, tally.rejects, Reject, metadata)
     facts = {
         "digest": digest,
+        "generation": run.generation,
         "files": _sizes(run),
         "frames": [[*key, count] for key, count in tally.frames.items()],
         "rejects": Counter(one.reason for one in tally.rejects),
@@ -119,13 +122,21 @@ def categories() -> list[dict[str, Any]]:
 def _write_shards(
     run: Run, planned: Sequence[PlannedPair], metadata: dict[str, Any], tally: Tally
 ) -> list[Path]:
-    """Writes the rows of finished pairs beside the shards, before any is replaced."""
+    """Writes the rows of finished pairs beside the shards, before any is replaced.
+
+    There is at least one shard; memory holds one row group and one pair.
+    """
     beside = run.output / "annotations.new"
     shutil.rmtree(beside, ignore_errors=True)
-    return [
-        write_records(beside / f"{run.name}-{n:05d}.parquet", rows, AnnotatedFrame, metadata)
-        for n, rows in enumerate(_shards_of(run, planned, tally))
-    ]
+    rows, written = _rows(run, planned, tally), list[Path]()
+    first = next(rows, None)
+    while first or not written:
+        shard = itertools.islice(rows, ROWS_PER_SHARD - 1) if first else ()
+        path = beside / f"{run.name}-{len(written):05d}.parquet"
+        whole = itertools.chain([first] if first else [], shard)
+        written.append(write_records(path, whole, AnnotatedFrame, metadata))
+        first = next(rows, None)
+    return written
 
 
 def _publish(run: Run, written: Sequence[Path]) -> None:
@@ -144,21 +155,12 @@ def _publish(run: Run, written: Sequence[Path]) -> None:
         raise OutputError(f"cannot publish into {run.shards}: {why}") from error
 
 
-def _shards_of(
-    run: Run, planned: Sequence[PlannedPair], tally: Tally
-) -> Iterable[list[AnnotatedFrame]]:
-    """Gives the rows of one shard after the other, at least one; memory holds one shard."""
-    rows: list[AnnotatedFrame] = []
-    full = 0
+def _rows(run: Run, planned: Sequence[PlannedPair], tally: Tally) -> Iterator[AnnotatedFrame]:
+    """Gives the rows of finished pairs, in the order of the plan."""
     for pair in planned:
         found = finished(run, pair)
         tally.add(found)
-        rows += found.rows
-        while len(rows) >= ROWS_PER_SHARD:
-            yield rows[:ROWS_PER_SHARD]
-            rows, full = rows[ROWS_PER_SHARD:], full + 1
-    if rows or not full:
-        yield rows
+        yield from found.rows
 
 
 def _summary(facts: dict[str, Any], pairs: int, open_pairs: int) -> Summary:

@@ -11,6 +11,7 @@ from flows.run import Run
 from flows.source import other_source, source_of
 from qa.drift import judged, write_drift
 from qa.index import prepare
+from schemas.errors import UsageError
 
 LISTED = 3
 """Categories of a distribution that the terminal shows."""
@@ -30,7 +31,8 @@ def serve_dashboard(
         token: What a visitor must know.
 
     Raises:
-        UsageError: The address needs a token or cannot be bound, or another dataset is unknown.
+        UsageError: The address needs a token or cannot be bound, or another dataset is unknown or
+            given twice.
         OutputError: There is nothing annotated, or a file is damaged or of another format.
     """
     from qa.dashboard.guard import check_address
@@ -38,11 +40,13 @@ def serve_dashboard(
     from qa.dashboard.serve import serve
 
     check_address(host, token)
-    first = open_dataset(source_of(run), run.output / "qa", run.reviews_path)
-    datasets = {run.name: first}
+    sources = {run.name: (source_of(run), run.output / "qa", run.reviews_path)}
     for other in against:
         source, folder = other_source(run, manifest, other)
-        datasets[source.name] = open_dataset(source, folder, folder / "reviews.parquet")
+        if source.name in sources:
+            raise UsageError(f"--against {other}: '{source.name}' is shown already")
+        sources[source.name] = source, folder, folder / "reviews.parquet"
+    datasets = {name: open_dataset(*files) for name, files in sources.items()}
     serve(
         datasets, host, port, token, lambda address: click.echo(f"dashboard    {address}", err=True)
     )

@@ -15,6 +15,7 @@ from flows.console import ProgressBar
 from model.answer import Answers
 from model.ddvqa import evaluate_ddvqa, load
 from model.evaluate import SEES, Report, evaluate, with_baselines
+from model.fifa import FifaMLLM
 from model.metrics.case import Figures, Truth
 from model.metrics.rows import EvaluationSet, Known, unknown
 from schemas.atomic import write_text
@@ -51,20 +52,20 @@ def forge_knows(folder: Path) -> Known:
     return known
 
 
-def of_shards(model: Answers, data: Path, split: str, limit: int, truth: Path | None) -> Report:
+def of_shards(model: FifaMLLM, data: Path, split: str, limit: int, truth: Path | None) -> Report:
     """Scores a model and the baselines on shards, with a progress bar.
 
     Args:
         model: The model.
         data: A dataset's output folder, or a folder of shards.
-        split: Only rows of this split; empty takes all.
+        split: Only rows of this split, or `all`; empty takes what the model was not trained on.
         limit: At most so many rows; 0 takes all.
         truth: Folder with the forge's truth; None takes `data/source`, where there is one.
     """
     inside = data / "source"
     folder = truth or (inside if (inside / TRUTH_FILE).is_file() else None)
     known = forge_knows(folder) if folder else unknown
-    rows = EvaluationSet(data, split, limit, known)
+    rows = EvaluationSet(data, split, limit, known, model.config)
     with ProgressBar() as progress:
         return evaluate(rows, with_baselines(model, rows, progress), progress)
 
@@ -151,6 +152,8 @@ def _counts(report: Report) -> list[str]:
     lines = [
         f"{report.images} images, {sum(report.questions.values())} questions. "
         f"Regions and claims are held against {told[report.truth]}.",
+        f"Rows: {report.chosen}. {report.learnt} of {report.rows} rows were trained on"
+        + (": these figures tell what was learnt by heart, too." if report.learnt else "."),
     ]
     for system, counts in report.answers.items():
         lost = [f"{counts[name]} {name}" for name in ("truncated", "malformed") if counts[name]]

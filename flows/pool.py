@@ -21,6 +21,8 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 
+from schemas.errors import FacextError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -77,7 +79,7 @@ class Workers(Generic[T, R]):
                 while left or sent:
                     while left and len(sent) <= processes:
                         with _deaf_children():
-                            future = pool.submit(self._work, left[0])
+                            future = pool.submit(if_started, self._work, left[0])
                         sent[future] = left.popleft()
                     _collect(sent, done)
         except BaseException as error:
@@ -136,7 +138,38 @@ def _begin(start: Callable[[Any], None], settings: Any) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, where a backend loads it
-    start(settings)
+    start_worker(start, settings)
+
+
+class _Start(threading.local):
+    """How a worker, a process or a thread, started."""
+
+    error: Exception | None = None
+
+
+_START = _Start()
+
+
+def start_worker(start: Callable[[Any], None], settings: Any) -> None:
+    """Starts a worker; what it lacks is told when it gets work, as a pool would hide it."""
+    try:
+        start(settings)
+    except Exception as error:
+        _START.error = error
+
+
+def if_started(work: Callable[[T], R], item: T) -> R:
+    """Works on an item.
+
+    Raises:
+        FacextError: The worker could not start.
+    """
+    error = _START.error
+    if isinstance(error, FacextError):
+        raise error
+    if error:
+        raise FacextError(f"a worker could not start: {type(error).__name__}: {error}")
+    return work(item)
 
 
 def _end_with_parent() -> None:

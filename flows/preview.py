@@ -64,7 +64,11 @@ class Preview:
     def lines(self) -> list[str]:
         """Words what there is to do, below the table of pairs."""
         all_pairs = self.pairs.total()
-        source = "as finished units took" if self.known else "assumed: no unit is finished yet"
+        source = (
+            "as finished units took"
+            if self.known
+            else "assumed, as of short clips; no unit is finished yet"
+        )
         return [
             f"measure  {self.measured:,} units done, {all_pairs - self.measured:,} open",
             f"explain  {self.explained:,} units done, {all_pairs - self.explained:,} open",

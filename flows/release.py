@@ -12,10 +12,11 @@ from prefect import flow, get_run_logger
 from flows.run import PlannedPair, Progress, Run, make_run
 from flows.units import read_json
 from qa import text
+from qa.reviews import open_reviews
 from release.make import Order, Outcome, make_release
 from release.source import Figures, Source
 from schemas.errors import FacextError, OutputError
-from schemas.reviews import Decision, Review, decided
+from schemas.reviews import Review
 from schemas.shards import read_records
 
 TRUTH = Path("docs/truth.json")
@@ -58,17 +59,18 @@ def release_dataset(
 
 def source_of(run: Run, truth: Path = TRUTH) -> Source:
     """Gathers what a release of a dataset is made from."""
-    bench = read_json(truth)
+    bench, planned = read_json(truth), _read_plan(run)
     return Source(
         name=run.name,
         dataset=run.manifest.dataset(run.name),
         settings=run.manifest.release,
-        pairs=[pair.pair_only() for pair in _read_plan(run)],
+        pairs=[pair.pair_only() for pair in planned],
+        hashes={pair.key: (pair.real_sha256, pair.fake_sha256) for pair in planned},
         shards=sorted(run.shards.glob("*.parquet")),
         rejects=run.rejects_path,
         counted=read_json(run.output / "annotations.json"),
         costs=run.costs_path,
-        decisions=_decisions(run),
+        reviews=_read_reviews(run),
         truth=flat(bench),
         bench={key: str(bench.get(key, "unknown")) for key in ("code", "settings")},
         measure_text=measure_text,
@@ -79,8 +81,8 @@ def _read_plan(run: Run) -> list[PlannedPair]:
     return read_records(run.plan_path, PlannedPair) if run.plan_path.is_file() else []
 
 
-def _decisions(run: Run) -> Mapping[str, Decision]:
-    return decided(read_records(run.reviews_path, Review)) if run.reviews_path.is_file() else {}
+def _read_reviews(run: Run) -> list[Review]:
+    return open_reviews(run.reviews_path).all()
 
 
 def flat(figures: Mapping[str, Any], above: str = "") -> dict[str, float]:
@@ -134,6 +136,8 @@ def release(
         with_pixels=with_pixels,
         formats=formats,
     )
+    for line in outcome.remarks:
+        log.warning(line)
     if not outcome.passed:
         failed = [
             f"{result.name}: {result.failed}, first {one.subject}: {one.reason}"

@@ -57,7 +57,8 @@ def settle(run: Run) -> None:
     there = not (run.measured.is_empty() and run.explained.is_empty())
     if before and there and changed and run.resume == "same":
         raise UsageError(_refusal(run, changed))
-    anew = run.generation + (run.resume == "never" and there)
+    begun = read_json(run.stamp_path).get("generation", 0) != run.generation  # and interrupted
+    anew = run.generation + (run.resume == "never" and there and not begun)
     record = json.dumps({"facts": facts, "generation": anew}, sort_keys=True, indent=1)
     write_text(run.configuration_path, record + "\n")
 

@@ -21,6 +21,9 @@ Resume = Literal["same", "if-possible", "never"]
 """What a run may go on from: results of the same configuration only (else it stops), whatever of
 the results fits, or nothing."""
 
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""`quota period` in microseconds, or `max period`."""
+
 Progress = Callable[[str, int, int], None]
 """Called as `(stage, done, total)`."""
 
@@ -92,6 +95,11 @@ class Run:
         return self.output / "annotations"
 
     @property
+    def stamp_path(self) -> Path:
+        """What the shards were last made from (`flows.compact`)."""
+        return self.output / "annotations.json"
+
+    @property
     def rejects_path(self) -> Path:
         """What could not be annotated, with reasons."""
         return self.output / "rejects" / f"{self.name}.parquet"
@@ -160,7 +168,16 @@ class Run:
     @property
     def processes(self) -> int:
         """Worker processes: as told, else one for each core."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or cores()
+
+
+def cores() -> int:
+    """Gives the cores that this process may use: fewer in a container with a quota."""
+    allowed = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = CPU_QUOTA.read_text().split()
+        return max(1, min(allowed, int(quota) // int(period)))
+    return allowed
 
 
 @dataclass(frozen=True)

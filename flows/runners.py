@@ -14,7 +14,8 @@ from functools import partial
 import cv2
 
 from flows.measure import Seconds, bury, measure_unit, start_worker
-from flows.pool import Workers
+from flows.pool import Workers, if_started
+from flows.pool import start_worker as begin
 from flows.run import PlannedPair, Run
 from schemas.errors import BackendUnavailable, UsageError
 
@@ -32,9 +33,11 @@ def in_threads(run: Run, pairs: Sequence[PlannedPair], done: Done) -> None:
     """Measures in threads of this process: quick to start, slower, and a crash ends the run."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(run.processes, initializer=start_worker, initargs=(run,))
+    pool = ThreadPoolExecutor(run.processes, initializer=begin, initargs=(start_worker, run))
     try:
-        for finished in as_completed([pool.submit(measure_unit, pair) for pair in pairs]):
+        for finished in as_completed(
+            [pool.submit(if_started, measure_unit, pair) for pair in pairs]
+        ):
             done(finished.result())
     finally:
         pool.shutdown(cancel_futures=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 from pathlib import Path
 
 from flows.run import Run, make_run
-from qa.tables import Source
-from schemas.errors import OutputError, UsageError
+from qa.tables import FRAMES, Source
+from schemas.errors import UsageError
 from schemas.manifest import load_manifest
 from schemas.shards import read_metadata
 
@@ -21,27 +21,29 @@ def source_of(run: Run) -> Source:
 def other_source(run: Run, manifest: Path, other: str) -> tuple[Source, Path]:
     """Gives the files of a dataset of the manifest, or of a folder of shards, and its folder `qa/`.
 
-    What is made of a folder is kept beside the first dataset, so that a release stays as it is.
+    A folder is a release, what another run put out for a dataset, or one that holds shards itself.
+    What is made of it is kept beside the first dataset, so that a release stays as it is. Its name
+    ends in a hash of its path: folders of equal names are different datasets.
 
     Raises:
         UsageError: It is neither.
+        OutputError: A file is damaged.
     """
     if other in load_manifest(manifest).datasets:
         found = make_run(other, manifest)
         return source_of(found), found.output / "qa"
-    folder = Path(other)
-    shards = tuple(sorted(folder.rglob("*.parquet"))) if folder.is_dir() else ()
-    shards = tuple(path for path in shards if _is_shard(path))
+    folder = Path(other).resolve()
+    shards = _shards_in(folder)
     if not shards:
         raise UsageError(f"'{other}' is no dataset of the manifest and no folder of shards")
-    name = re.sub(r"[^\w.-]+", "-", folder.resolve().name)
-    source = Source(name, shards, folder / "rejects.parquet", folder / "costs.parquet")
+    rejects = next(folder.glob("rejects/*.parquet"), folder / "rejects.parquet")
+    name = f"{folder.name}-{hashlib.sha256(bytes(folder)).hexdigest()[:6]}"
+    source = Source(name, shards, rejects, folder / "costs.parquet")
     return source, run.output / "qa" / "against" / name
 
 
-def _is_shard(path: Path) -> bool:
-    """Tells whether a file holds annotated frames, by its metadata; a damaged one counts."""
-    try:
-        return read_metadata(path).get("record") == "AnnotatedFrame"
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
+def _shards_in(folder: Path) -> tuple[Path, ...]:
+    """Gives the files of annotated frames in a folder; units of a run hold its rows once more."""
+    of_run = sorted(folder.glob("annotations/*.parquet"))
+    found = of_run or sorted([*folder.glob("*.parquet"), *folder.glob("data/*/*.parquet")])
+    return tuple(path for path in found if read_metadata(path).get("record") in FRAMES)

@@ -7,7 +7,7 @@
     │   ├── categories.json       FICT, as in the shards' metadata
     │   ├── tokenizer/            Hugging Face files
     │   ├── optimizer.safetensors moments of each parameter
-    │   └── state.json            step, best figure
+    │   └── state.json            step, best figure, fingerprint of the data
     └── best.json                 which step is the best, and by what
 
 A folder appears whole or not at all; order and schedule are functions of the step, so no more
@@ -49,10 +49,12 @@ class Trained:
     Attributes:
         step: Steps done.
         best: Best figure so far; None where none was measured.
+        data: Fingerprint of what it learns from; see `Samples.fingerprint`.
     """
 
     step: int = 0
     best: float | None = None
+    data: str = ""
 
 
 def load_model(folder: Path, device: str = "cpu") -> FifaMLLM:
@@ -194,10 +196,24 @@ def prune(run: Path, keep: int) -> None:
             shutil.rmtree(folder)
 
 
-def read_state(folder: Path) -> tuple[Trained, dict[str, torch.Tensor]]:
-    """Gives how far a checkpoint has come, and the optimizer's state."""
+def read_state(folder: Path, data: str) -> tuple[Trained, dict[str, torch.Tensor]]:
+    """Gives how far a checkpoint has come, and the optimizer's state.
+
+    Args:
+        folder: The checkpoint.
+        data: Fingerprint of what the run is to go on with.
+
+    Raises:
+        UsageError: It learnt from other rows.
+    """
     facts: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    return Trained(**facts), load_file(folder / MOMENTS)
+    trained = Trained(**facts)
+    if trained.data != data:
+        raise UsageError(
+            f"{folder.parent} holds a run on other data (rows were added, left out, or written in "
+            "another order): go on with the shards that it began with, or choose another folder"
+        )
+    return trained, load_file(folder / MOMENTS)
 
 
 def check_same(config: ModelConfig, differing: Sequence[str], run: Path) -> None:

@@ -23,7 +23,7 @@ class EncoderConfig(Settings):
     architecture: dict[str, Any] = Field({}, description="of a random one: CLIPVisionConfig")
     layers: tuple[int, ...] = Field((3, 6, 9, 12), description="whose states are used, from 1")
     detail: int = Field(0, ge=0, description="channels of the convolutions beside the ViT; 0: none")
-    frozen: bool = False
+    frozen: bool = Field(False, description="the transformer; what stands beside it learns")
 
 
 class LoraConfig(Settings):
@@ -90,7 +90,7 @@ class TrainConfig(Settings):
     batch: int = Field(16, ge=1, description="images of a step, over all ranks")
     micro_batch: int = Field(16, ge=1, description="images in memory at once, on each rank")
     lr: float = Field(3e-4, gt=0)
-    encoder_lr: float = Field(1.0, ge=0, description="the encoder's, as a share of `lr`")
+    encoder_lr: float = Field(1.0, ge=0, description="the transformer's, as a share of `lr`")
     weight_decay: float = Field(0.01, ge=0)
     warmup: int = Field(100, ge=0)
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")

@@ -7,7 +7,7 @@ only the masks of the questions that were chosen are decoded. S is the side of t
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from schemas.records import SEG, AnnotatedFrame, Segmentation, Side
 from schemas.shards import read_metadata
 
 COLUMNS = ("id", "real", "fake", "label_map", "artifact", "questions")
-FACTS = ("dataset", "method", "compression", "pair", "split", "frame_index")
+FACTS = ("id", "dataset", "method", "compression", "pair", "split", "frame_index")
 """Small columns, which are read of all rows."""
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
            8: cv2.IMREAD_REDUCED_COLOR_8}  # fmt: skip
@@ -104,10 +104,11 @@ class Shards:
             pq.read_table(path, columns=list(FACTS)) for path in self.paths
         )
         self.categories: list[Row] = read_metadata(self.paths[0])["fict"]["categories"]
+        self.held = held
         self._group = functools.lru_cache(maxsize=held)(self._read)
 
     def __len__(self) -> int:
-        return int(self.ends[-1])
+        return int(self.ends[-1]) if len(self.ends) else 0
 
     def group_of(self, index: int) -> int:
         """Gives the number of a row's group."""
@@ -126,6 +127,19 @@ class Shards:
         row: Row = self._group(group).slice(index - start, 1).to_pylist()[0]
         return row
 
+    def questions(self, rows: Iterable[int]) -> Iterator[Row]:
+        """Gives the questions of some rows in the order of the shards; no picture is read."""
+        wanted = np.zeros(len(self), np.bool_)
+        wanted[list(rows)] = True
+        starts = [0, *self.ends[:-1].tolist()]
+        for (path, number), start, end in zip(self.groups, starts, self.ends, strict=True):
+            if not wanted[start:end].any():
+                continue
+            with pq.ParquetFile(path) as file:
+                column = file.read_row_group(number, columns=["questions"]).column(0)
+            for asked in column.filter(pa.array(wanted[start:end])).to_pylist():
+                yield from asked
+
     def _read(self, group: int) -> pa.Table:
         path, number = self.groups[group]
         with pq.ParquetFile(path) as file:
@@ -137,7 +151,7 @@ class Shards:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._group = functools.lru_cache(maxsize=4)(self._read)
+        self._group = functools.lru_cache(maxsize=self.held)(self._read)
 
 
 def _check(path: Path) -> None:
@@ -153,7 +167,7 @@ def _check(path: Path) -> None:
     expected = arrow_schema(AnnotatedFrame)
     strange = [
         name
-        for name in (*COLUMNS, *FACTS)
+        for name in dict.fromkeys((*COLUMNS, *FACTS))
         if name not in schema.names or schema.field(name).type != expected.field(name).type
     ]
     if strange:

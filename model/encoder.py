@@ -75,7 +75,10 @@ class ClipEncoder(nn.Module):
         self.vit.encoder.layers = self.vit.encoder.layers[: max(config.layers)]
         self.vit.post_layernorm = nn.Identity()  # what no loss reaches would make DDP wait
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.layers)
+        self.vit.requires_grad_(not config.frozen)
         self.detail = Detail(config.detail, width, patch) if config.detail else None
+        if self.detail and config.path:
+            self.detail.silence()
         fine = self.detail.channels if self.detail else ()
         self.channels: tuple[int, ...] = (*fine, width * len(self.layers))
         self.strides: tuple[int, ...] = (*(2 ** (k + 1) for k in range(len(fine))), patch)
@@ -124,6 +127,13 @@ class Detail(nn.Module):
             nn.Conv2d(self.channels[-1], width, 3, stride=2, padding=1),
             *(Around(width, reach) for reach in REACHES),
         )
+
+    def silence(self) -> None:
+        """Lets it add nothing to the patches at first: a pretrained transformer knows no such."""
+        for layer in self.patches.modules():
+            if isinstance(layer, nn.Conv2d):
+                for parameter in layer.parameters():
+                    nn.init.zeros_(parameter)
 
     def forward(self, pixels_B3SS: torch.Tensor) -> list[torch.Tensor]:
         """Gives the maps of `channels`, finest first, and what to add to the patches."""

@@ -41,6 +41,9 @@ class Report:
         images: Images that were asked about.
         questions: Task to number of questions.
         truth: What statements about whole images were held against: `forge` or `row`.
+        rows: How many rows these are of.
+        chosen: Which rows, in words.
+        learnt: How many of the rows the model was trained on.
     """
 
     figures: dict[str, dict[str, dict[str, float | None]]]
@@ -48,6 +51,9 @@ class Report:
     images: int
     questions: dict[str, int]
     truth: str
+    rows: int
+    chosen: str
+    learnt: int
 
 
 def metrics_of(task: str, data: EvaluationSet) -> list[Metric]:
@@ -152,6 +158,9 @@ def evaluate(
         images=images,
         questions=dict(questions),
         truth="forge" if data.knows_truth else "row",
+        rows=len(data),
+        chosen=data.chosen,
+        learnt=data.learnt,
     )
 
 

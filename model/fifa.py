@@ -26,13 +26,17 @@ from model.vocabulary import BOX, REGION, Vocabulary, check_question
 from schemas.errors import UsageError
 from schemas.records import SEG
 
+MOST_MASKS = 32
+"""Of an answer; it is cut behind the last. A picture of 4096 x 4096 pixels has 16 MB a mask."""
+
 
 @dataclass
 class _Said:
-    """One answer while it is generated."""
+    """One answer while it is generated: it ends by its end token, or is cut."""
 
     ids: list[int] = field(default_factory=list)
     ended: bool = False
+    cut: bool = False
 
 
 class FifaMLLM:
@@ -127,10 +131,13 @@ class FifaMLLM:
     def _keep(self, said: Sequence[_Said], tokens: Sequence[int]) -> bool:
         """Notes the next token of each answer; tells whether any goes on."""
         for one, token in zip(said, tokens, strict=True):
-            one.ended = one.ended or token == self.vocabulary.end_id
+            if one.ended or one.cut:
+                continue
+            one.ended = token == self.vocabulary.end_id
             if not one.ended:
                 one.ids.append(token)
-        return not all(one.ended for one in said)
+                one.cut = one.ids.count(self.vocabulary.id_of[SEG]) == MOST_MASKS
+        return not all(one.ended or one.cut for one in said)
 
     def _read(
         self, prompts: Sequence[Prompt], features: Features, frames: int
@@ -175,8 +182,11 @@ class FifaMLLM:
 
 
 def mask_at(logits_MHW: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Gives `(M, *shape) bool` masks from logits of any size."""
-    return _scaled(logits_MHW[:, None], shape)[:, 0] > 0
+    """Gives `(M, *shape) bool` masks from logits of any size, one by one: floats are large."""
+    masks_M = torch.zeros(len(logits_MHW), *shape, dtype=torch.bool, device=logits_MHW.device)
+    for mask, logits_HW in zip(masks_M, logits_MHW, strict=True):
+        mask.copy_(_scaled(logits_HW[None, None], shape)[0, 0] > 0)
+    return masks_M
 
 
 def _scaled(logits: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

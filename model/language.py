@@ -103,9 +103,9 @@ def _load(config: LanguageConfig, vocabulary: Vocabulary) -> Any:
 
 def _adapted(model: Any, config: LanguageConfig, vocabulary: Vocabulary) -> Any:
     """Adds adapters, or freezes all but the embeddings of the marks."""
-    tokens: Any = vocabulary.new_ids
-    if not model.config.get_text_config().tie_word_embeddings:
-        tokens = {"embed_tokens": tokens, "lm_head": tokens}
+    tokens = vocabulary.new_ids
+    tied = model.config.get_text_config().tie_word_embeddings
+    parts = None if tied else ["embed_tokens", "lm_head"]  # None: the embeddings, named as they are
     if config.lora:
         adapters = PeftLora(
             task_type="CAUSAL_LM",
@@ -113,9 +113,10 @@ def _adapted(model: Any, config: LanguageConfig, vocabulary: Vocabulary) -> Any:
             lora_alpha=config.lora.alpha,
             lora_dropout=config.lora.dropout,
             target_modules=list(config.lora.targets),
-            trainable_token_indices=tokens,
+            trainable_token_indices=dict.fromkeys(parts, tokens) if parts else tokens,
         )
         return get_peft_model(model, adapters)
     if config.frozen:
-        return get_peft_model(model, TrainableTokensConfig(token_indices=vocabulary.new_ids))
+        marks = TrainableTokensConfig(token_indices=tokens, target_modules=parts)
+        return get_peft_model(model, marks)
     return model

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
+from schemas.atomic import write_text
 from schemas.errors import OutputError
 
 
 class Log:
     """Writes figures of steps.
 
-    Lines of steps after the one that a run goes on from are taken back: they are done again.
+    Lines of steps after the one that a run goes on from are taken back: they are done again. Lines
+    that a power cut tore go with them.
 
     Args:
         run: Folder of the run; `log.jsonl` and `tensorboard/` are made there.
@@ -31,8 +34,8 @@ class Log:
             path = self.run / "log.jsonl"
             try:
                 self.run.mkdir(parents=True, exist_ok=True)
-                kept = path.read_text().splitlines(keepends=True) if path.is_file() else []
-                path.write_text("".join(x for x in kept if json.loads(x)["step"] <= self.step))
+                kept = path.read_text(errors="replace").splitlines() if path.is_file() else []
+                write_text(path, "".join(f"{x}\n" for x in kept if _step(x) <= self.step))
                 self._file = path.open("a")
             except OSError as error:
                 raise OutputError(f"cannot write {path}: {error.strerror}") from error
@@ -62,3 +65,11 @@ class Log:
             self._file.flush()
             for name, value in figures.items():
                 self._board.add_scalar(f"{stage}/{name}", value, step)
+
+
+def _step(line: str) -> float:
+    """Gives the step of a line; infinity where it is torn."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

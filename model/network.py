@@ -33,7 +33,8 @@ from schemas.errors import UsageError, nearest
 from schemas.records import SEG
 
 PASSES = 4
-"""Texts of a batch are read in so many groups of like length."""
+"""Texts of a batch are read in so many groups of like length; always so many, since ranks of FSDP2
+gather each layer together, once a group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,6 @@ class FifaNetwork(nn.Module):
         self.config = config
         self.id_of = vocabulary.id_of
         self.encoder: Any = ENCODERS[config.encoder.kind](config.encoder, config.image_size)
-        self.encoder.requires_grad_(not config.encoder.frozen)
         width, channels = config.mask_width, self.encoder.channels
         self.neck = Neck(channels, self.encoder.strides, width)
         self.language = Language(config.language, vocabulary)
@@ -229,7 +229,9 @@ class FifaNetwork(nn.Module):
         It is behind the texts, where no token sees it.
         """
         states_QLD = torch.zeros_like(embeds_QLD)
-        for at in lengths_Q.argsort().chunk(PASSES):
+        order_Q = lengths_Q.argsort()
+        for some in order_Q.tensor_split(PASSES):
+            at = some if len(some) else order_Q[:1]  # read twice; only one of the two is kept
             longest = int(lengths_Q[at].max())
             found = self.language(embeds_QLD[at, :longest])
             states_QLD = states_QLD.index_put(

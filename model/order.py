@@ -22,7 +22,7 @@ SIDES = 2
 """Samples of a row, which follow each other: what differs between them is the forgery alone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: an epoch is looked up for each sample
 class Order:
     """An endless stream of samples, epoch after epoch.
 
@@ -51,10 +51,13 @@ class Order:
 def _permuted(order: Order, epoch: int) -> NDArray[np.int64]:
     rng = np.random.default_rng([order.seed, epoch])
     groups = np.asarray(order.groups)
-    known = rng.permutation(np.unique(groups))
+    by_group = np.argsort(groups, kind="stable")
+    _, starts = np.unique(groups[by_group], return_index=True)
+    rows_of = np.split(by_group, starts[1:])
+    known = rng.permutation(len(rows_of))
     windows = [known[at : at + order.window] for at in range(0, len(known), order.window)]
     rows = np.concatenate(
-        [rng.permutation(np.flatnonzero(np.isin(groups, window))) for window in windows]
+        [rng.permutation(np.sort(np.concatenate([rows_of[k] for k in one]))) for one in windows]
     )
     return (SIDES * rows[:, None] + np.arange(SIDES)).ravel()
 
@@ -62,11 +65,14 @@ def _permuted(order: Order, epoch: int) -> NDArray[np.int64]:
 def share(batch: Sequence[Place], rank: int, ranks: int, micro: int) -> list[list[Place]]:
     """Gives one rank's part of a batch, in pieces that fit its memory.
 
+    It is a run of the batch, so that both sides of a row come to the same rank.
+
     Args:
         batch: Samples of a step.
         rank: Number of the rank.
         ranks: How many there are; the batch is a multiple of it.
         micro: Largest piece.
     """
-    own = batch[rank::ranks]
+    each = len(batch) // ranks
+    own = batch[rank * each : (rank + 1) * each]
     return [list(own[at : at + micro]) for at in range(0, len(own), micro)]

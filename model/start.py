@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from model.config import ModelConfig
 from model.data import Shards
 from model.fifa import FifaMLLM
 from model.network import FifaNetwork
-from model.samples import Samples, pair_of
+from model.samples import Samples
+from model.splits import split
 from model.train import Outcome, Progress, Trainer
 from model.vocabulary import Vocabulary, learn_tokenizer, load_tokenizer
 
@@ -59,34 +59,13 @@ def make_model(config: ModelConfig, shards: Shards, run: Path) -> FifaMLLM:
     elif language.path:
         tokenizer = load_tokenizer(language.path)
     else:
-        tokenizer = learn_tokenizer(_texts(shards), language.words)
+        tokenizer = learn_tokenizer(_texts(shards, split(shards, config)[0]), language.words)
     vocabulary = Vocabulary(tokenizer, language.prompt)
     network = FifaNetwork(config.network, vocabulary, shards.categories)
     return FifaMLLM(network, vocabulary, shards.categories, config)
 
 
-def _texts(shards: Shards) -> Iterator[str]:
-    for index in range(len(shards)):
-        for question in shards.row(index)["questions"]:
-            yield question["question"]
-            yield question["answer"]
-
-
-def split(shards: Shards, config: ModelConfig) -> tuple[list[int], list[int]]:
-    """Gives the rows to learn from and those to validate on.
-
-    Rows of the split `val` are validated on and those of `test` are left alone. Where there is no
-    `val`, a share of the pairs is held out, chosen by their names; at least one row is learnt.
-    """
-    facts = shards.facts.to_pylist()
-    learnt = [k for k, fact in enumerate(facts) if fact["split"] in ("train", "", None)]
-    held_out = [k for k, fact in enumerate(facts) if fact["split"] == "val"]
-    if not held_out:
-        held_out = [k for k in learnt if _chance(*pair_of(facts[k])) < config.data.val_share]
-    kept = [k for k in learnt if k not in set(held_out)]
-    return (kept, held_out) if kept else (learnt, [])
-
-
-def _chance(*words: str) -> float:
-    digest = hashlib.sha256("/".join(words).encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32
+def _texts(shards: Shards, rows: list[int]) -> Iterator[str]:
+    for question in shards.questions(rows):
+        yield question["question"]
+        yield question["answer"]

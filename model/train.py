@@ -8,14 +8,12 @@ bit on a CPU.
 from __future__ import annotations
 
 import math
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -31,7 +29,8 @@ from model.log import Log
 from model.losses import NAMES, counts, total
 from model.order import Place, share
 from model.parallel import make_accelerator, moments_of, put_moments, weights_of
-from model.samples import Samples
+from model.samples import SIDES, Samples
+from model.signals import outlive_signals, stop_signals
 from model.validate import validate
 from schemas.errors import TrainingDiverged, UsageError
 
@@ -47,11 +46,13 @@ class Outcome:
         trained: How far it came.
         stopped: Whether a signal ended it early.
         dropped: Questions that were left out, by reason.
+        held_out: Rows that were not learnt, to validate on.
     """
 
     trained: Trained
     stopped: bool
     dropped: Counter[str]
+    held_out: int
 
 
 class Trainer:
@@ -65,7 +66,7 @@ class Trainer:
 
     Raises:
         UsageError: The batch cannot be shared among the ranks, or the folder holds a run of another
-            configuration.
+            configuration or on other data.
     """
 
     def __init__(
@@ -79,32 +80,33 @@ class Trainer:
             raise UsageError(
                 f"train.batch {self.config.batch} cannot be shared by {self.ranks} ranks"
             )
-        self.trained, self.dropped = Trained(), Counter[str]()
+        self.trained, self.dropped = Trained(data=samples.fingerprint()), Counter[str]()
         self.order = samples.order()
         before = checkpoint.latest(run)
         if before:
             _check_same(model.config, before)
+            self.trained, moments = checkpoint.read_state(before, samples.fingerprint())
             checkpoint.load_weights(model.network, before)
         optimizer = _optimizer(model.network, self.config)
         if self.config.recompute:
             model.network.language.bare.gradient_checkpointing_enable()
         self.network, self.optimizer = self.accelerator.prepare(model.network, optimizer)
         if before:
-            self.trained, moments = checkpoint.read_state(before)
             put_moments(self.network, self.optimizer, moments)
 
     def train(self, progress: Progress | None = None) -> Outcome:
         """Trains to the last step, or until a signal asks to stop.
 
         Raises:
-            TrainingDiverged: The loss is not a number; the latest checkpoint stays as it is.
+            TrainingDiverged: The loss or its gradient is not a number; the latest checkpoint stays
+                as it is.
             OutputError: A checkpoint cannot be written.
         """
         stopped = False
         with stop_signals() as asked, Log(self.run, self.trained.step, self._is_main) as log:
             for pieces in self._batches():
                 step = self.trained.step
-                figures, stopped = self._step(pieces, step, asked.is_set())
+                figures, stopped = self._step(pieces, step, asked)
                 self.trained = replace(self.trained, step=step + 1)
                 log.write(step + 1, "train", figures)
                 if progress and self._is_main:
@@ -112,7 +114,8 @@ class Trainer:
                 self._at_intervals(log, stopped)
                 if stopped:
                     break
-        return Outcome(self.trained, stopped, self.dropped)
+        rows = len(self.held_out) // len(SIDES) if self.held_out else 0
+        return Outcome(self.trained, stopped, self.dropped, rows)
 
     @property
     def _is_main(self) -> bool:
@@ -125,33 +128,38 @@ class Trainer:
         yield from self._read(self.samples, range(max(done, asked), self.config.steps))
 
     def _read(self, samples: Samples, steps: range) -> Iterator[list[Batch]]:
-        places: list[list[list[Place]]] = []
-        for step in steps:
-            batch = self.order.batch(step, self.config.batch)
-            places.append(share(batch, self.rank, self.ranks, self.config.micro_batch))
-        if not places:
+        """Gives the pieces of some steps; workers read ahead of them."""
+        if not steps:
             return
+        workers = samples.config.workers
         loader = iter(
             DataLoader(
                 samples,
-                batch_sampler=[piece for pieces in places for piece in pieces],
+                batch_sampler=self._pieces(steps),
                 collate_fn=Collate(self.model.vocabulary),
-                num_workers=samples.config.workers,
-                multiprocessing_context="spawn" if samples.config.workers else None,
+                num_workers=workers,
+                multiprocessing_context="spawn" if workers else None,
+                worker_init_fn=outlive_signals,
             )
         )
-        for pieces in places:
-            yield [next(loader) for _ in pieces]
+        count = -(-self.config.batch // (self.ranks * self.config.micro_batch))
+        for _ in steps:
+            yield [next(loader) for _ in range(count)]
+
+    def _pieces(self, steps: range) -> Iterator[list[Place]]:
+        """Gives what this rank reads, one piece after the other."""
+        for step in steps:
+            batch = self.order.batch(step, self.config.batch)
+            yield from share(batch, self.rank, self.ranks, self.config.micro_batch)
 
     def _step(
-        self, pieces: Sequence[Batch], step: int, asked_to_stop: bool
+        self, pieces: Sequence[Batch], step: int, asked: threading.Event
     ) -> tuple[dict[str, float], bool]:
-        """Does one step; gives its figures, and whether any rank was asked to stop."""
+        """Does one step; gives its figures, and whether any rank was asked to stop by its end."""
         self.network.train()
         torch.manual_seed(hash((self.config.seed, step, self.rank)))
         counted = torch.stack([counts(piece) for piece in pieces]).sum(dim=0)
-        counted = self._over_ranks(torch.cat([counted, torch.tensor([float(asked_to_stop)])]))
-        counted, stop = counted[:-1].cpu(), bool(counted[-1] > 0)
+        counted = self._over_ranks(counted).cpu()
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * rate(self.config, step)
         sums = torch.zeros(len(NAMES) + 2, dtype=torch.float64, device=self.accelerator.device)
@@ -163,12 +171,14 @@ class Trainer:
                 self.accelerator.backward(loss * self.ranks)  # DDP takes the mean over ranks
             told = torch.stack([found.iou, found.right.float()])
             sums += torch.cat([found.losses.detach(), told]).double()
-        sums = self._over_ranks(sums).cpu()
-        self._check(sums, step)
-        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        told = torch.cat([sums, sums.new_tensor([float(asked.is_set())])])
+        told = self._over_ranks(told).cpu()
+        sums, stop = told[:-1], bool(told[-1] > 0)
+        norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip))
+        self._check(sums, norm, step)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return self._figures(sums, counted, float(norm), step), stop
+        return self._figures(sums, counted, norm, step), stop
 
     def _without_sync(self, holds: bool) -> AbstractContextManager[Any]:
         """Lets gradients be summed over ranks with the last piece only."""
@@ -181,11 +191,12 @@ class Trainer:
         )
         return found
 
-    def _check(self, sums: torch.Tensor, step: int) -> None:
-        if not bool(torch.isfinite(sums).all()):
+    def _check(self, sums: torch.Tensor, norm: float, step: int) -> None:
+        """Looks before the weights are changed: a finite loss may have a gradient that is not."""
+        if not (bool(torch.isfinite(sums).all()) and math.isfinite(norm)):
             last = checkpoint.latest(self.run)
             raise TrainingDiverged(
-                f"the loss of step {step + 1} is not a number; "
+                f"the loss or the gradient of step {step + 1} is not a number; "
                 + (f"{last} is the last good checkpoint" if last else "no checkpoint was made yet")
                 + ": try a smaller train.lr, or a longer train.warmup"
             )
@@ -243,7 +254,7 @@ def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            slow = config.encoder_lr if name.startswith("encoder.") else 1.0
+            slow = config.encoder_lr if name.startswith("encoder.vit.") else 1.0
             decay = config.weight_decay if parameter.ndim > 1 and "embed" not in name else 0.0
             groups.setdefault((slow, decay), []).append(parameter)
     return torch.optim.AdamW(
@@ -264,23 +275,3 @@ def _is_better(name: str, value: float, best: float | None) -> bool:
     if best is None:
         return not math.isnan(value)
     return value < best if name == "loss" else value > best
-
-
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Turns SIGTERM and Ctrl-C into an event that is looked at between steps."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        event.set()
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, ask) for number in numbers]
-    try:
-        yield event
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

@@ -27,7 +27,7 @@ def validate(
         accelerator: Ranks and precision.
 
     Returns:
-        The losses, `mask_iou` at the size of the pixel map, `token_accuracy`, and `det_auc` of the
+        The losses, `mask_iou` at the image's size, `token_accuracy`, and `det_auc` of the
         real/fake head; NaN where one of the two is missing.
     """
     config = model.config.train
@@ -42,7 +42,7 @@ def validate(
     collate = Collate(model.vocabulary)
     for turn in range(turns):  # each rank takes part in every turn, as FSDP wants it
         chosen = own[turn * config.micro_batch :][: config.micro_batch]
-        batch = collate([samples[(0, number)] for number in chosen or own[:1]])
+        batch = collate([samples[(0, number)] for number in chosen or numbers[:1]])
         found = network(batch.to(accelerator.device))
         if chosen:
             told = torch.stack([found.iou, found.right.float()])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from schemas.reviews import Decision, Review
+from schemas.reviews import Decision
 
 Votes = Mapping[str, Mapping[str, Decision]]
 """Row, reviewer, newest decision."""
@@ -30,19 +30,6 @@ class Pairwise:
     rows: int
     agreed: float
     kappa: float | None
-
-
-def newest(reviews: Iterable[Review]) -> dict[str, dict[str, Decision]]:
-    """Gives each reviewer's newest decision on each row."""
-    latest: dict[tuple[str, str], Review] = {}
-    for review in reviews:
-        key = review.id, review.reviewer
-        if key not in latest or review.at >= latest[key].at:
-            latest[key] = review
-    votes: dict[str, dict[str, Decision]] = {}
-    for (row, reviewer), review in latest.items():
-        votes.setdefault(row, {})[reviewer] = review.decision
-    return votes
 
 
 def cohen(votes: Votes) -> list[Pairwise]:

@@ -31,12 +31,12 @@ class Lookup:
 
     Args:
         index: Where each id is.
-        shards: The dataset's files.
+        shards: The dataset's files, in the order that the index was made in.
     """
 
     def __init__(self, index: Index, shards: Sequence[Path]) -> None:
         self._index = index
-        self._paths = {path.name: path for path in shards}
+        self._paths = tuple(shards)
         self._pictures: OrderedDict[tuple[str, Side], bytes] = OrderedDict()
         self._last: dict[Side, tuple[tuple[Path, int], pa.Table]] = {}
         self._lock = Lock()
@@ -63,7 +63,7 @@ class Lookup:
         with self._lock:  # one row group of pictures is read at a time: each takes several MB
             if (row, side) not in self._pictures:
                 found = self._read(row, functools.partial(self._group, side))
-                encoded: bytes | None = found[side]["bytes"] if found else None
+                encoded: bytes | None = (found[side] or {}).get("bytes") if found else None
                 if not encoded:
                     return None
                 self._pictures[row, side] = encoded
@@ -88,10 +88,8 @@ class Lookup:
         place = self._index.place(row)
         if place is None:
             return None
-        name, number = place
-        path = self._paths.get(name)
-        if path is None:
-            raise OutputError(f"{name} is no shard of the dataset any more; start again")
+        shard, number = place
+        path = self._paths[shard]
         try:
             table, within = read(path, number)
         except (pa.ArrowInvalid, OSError, IndexError) as error:
@@ -105,7 +103,8 @@ class Lookup:
 def _read_group(path: Path, number: int, columns: Sequence[str]) -> tuple[pa.Table, int]:
     """Reads the row group that holds a row, and gives what decoding took back to the system."""
     try:
-        with pq.ParquetFile(path) as file:
+        # reading ahead saves nothing where one row group is read, and takes its size once more
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             group, within = _row_group(file.metadata, number)
             return file.read_row_group(group, columns=columns, use_threads=False), within
     finally:

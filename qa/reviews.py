@@ -2,7 +2,8 @@
 
 SQLite is in WAL mode, so that readers do not wait for writers; a writer waits for another for up to
 `PATIENCE_S`. A review is synced to the disk before it counts as saved. Nothing is ever changed or
-removed: a second thought is a new row.
+removed: a second thought is a new row. The Parquet file that all are exported to is a second copy:
+what a lost SQLite file no longer holds is taken back from it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import get_args
 
 from schemas.errors import OutputError, UsageError
 from schemas.reviews import Decision, Review
-from schemas.shards import write_records
+from schemas.shards import read_records, write_records
 
 PATIENCE_S = 10.0
 MAX_NOTE = 4000
@@ -27,7 +28,7 @@ _TABLE = """
 CREATE TABLE IF NOT EXISTS reviews (
     n INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL, reviewer TEXT NOT NULL, decision TEXT NOT NULL,
-    label TEXT NOT NULL, note TEXT NOT NULL, at REAL NOT NULL
+    label TEXT NOT NULL, note TEXT NOT NULL, labels_hash TEXT NOT NULL, at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS reviews_of_row ON reviews (id);
 """
@@ -52,12 +53,7 @@ class Reviews:
             OutputError: The file is locked for too long, damaged, or cannot be written.
         """
         _check(review)
-        marks = ", ".join("?" for _ in _FIELDS)
-        with self._open() as db:
-            db.execute(
-                f"INSERT INTO reviews ({', '.join(_FIELDS)}) VALUES ({marks})",  # noqa: S608
-                tuple(review.model_dump().values()),
-            )
+        self._insert([review])
 
     def all(self) -> list[Review]:
         """Gives all reviews, oldest first; none where nobody has reviewed yet."""
@@ -70,27 +66,43 @@ class Reviews:
     def export(self, path: Path) -> int:
         """Writes all reviews to a Parquet file, which a release honours; gives their number.
 
-        One export at a time, over threads and processes: an older one never replaces a newer one.
+        Reviews that the Parquet file alone holds are taken back first. One export at a time, over
+        threads and processes: an older one never replaces a newer one.
 
         Raises:
-            OutputError: The reviews cannot be read, or the file cannot be written.
+            OutputError: The reviews or the Parquet file cannot be read, or it cannot be written.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.with_name(f".{path.name}.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                self._restore(path)
                 reviews = self.all()
                 write_records(path, reviews, Review)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         return len(reviews)
 
+    def _restore(self, path: Path) -> None:
+        """Takes back what only the Parquet file holds."""
+        exported = read_records(path, Review) if path.is_file() else []
+        if lost := set(exported).difference(self.all()):
+            self._insert(one for one in exported if one in lost)
+
+    def _insert(self, reviews: Iterable[Review]) -> None:
+        marks = ", ".join("?" for _ in _FIELDS)
+        with self._open() as db:
+            db.executemany(
+                f"INSERT INTO reviews ({', '.join(_FIELDS)}) VALUES ({marks})",  # noqa: S608
+                [tuple(review.model_dump().values()) for review in reviews],
+            )
+
     def _read(self, where: str, values: tuple[str, ...]) -> list[Review]:
         if not self.path.is_file():
             return []
         with self._open() as db:
             rows = db.execute(
-                f"SELECT {', '.join(_FIELDS)} FROM reviews {where} ORDER BY n",  # noqa: S608
+                f"SELECT {', '.join(_FIELDS)} FROM reviews {where} ORDER BY at, n",  # noqa: S608
                 values,
             ).fetchall()
         return [Review(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
@@ -114,13 +126,35 @@ class Reviews:
             raise OutputError(f"reviews in {self.path} cannot be used: {error}") from error
 
 
+def open_reviews(exported: Path) -> Reviews:
+    """Gives the reviews of a dataset, after an export that makes both of their files say the same.
+
+    Args:
+        exported: The Parquet file; the SQLite file lies beside it. Nothing is made where nobody has
+            reviewed yet.
+
+    Raises:
+        OutputError: One of the files cannot be read or written.
+    """
+    reviews = Reviews(exported.with_suffix(".sqlite"))
+    if reviews.path.is_file() or exported.is_file():
+        reviews.export(exported)
+    return reviews
+
+
 def make_review(
-    row: str, reviewer: str, decision: Decision, label: str = "", note: str = ""
+    row: str,
+    reviewer: str,
+    decision: Decision,
+    label: str = "",
+    note: str = "",
+    labels_hash: str = "",
 ) -> Review:
     """Gives a review of now."""
     return Review(
-        id=row, reviewer=reviewer.strip(), decision=decision, label=label, note=note, at=time.time()
-    )
+        id=row, reviewer=reviewer.strip(), decision=decision, label=label, note=note,
+        labels_hash=labels_hash, at=time.time(),
+    )  # fmt: skip
 
 
 def _check(review: Review) -> None:

@@ -18,7 +18,8 @@ import duckdb
 from schemas.arrow import arrow_schema
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Cost, Record, Reject
-from schemas.shards import check_schema, write_table
+from schemas.releasing import ReleasedFrame
+from schemas.shards import check_schema, read_metadata, write_table
 
 QUERIES = Path(__file__).parent / "sql"
 TABLES = ("frames", "histograms", "regions", "evidence", "claims", "verdicts", "rejects", "costs")
@@ -29,6 +30,10 @@ YAW_DEG = (0, 15, 30, 45, 60)
 FACE_PX = (0, 60, 120, 240, 480)
 """Lower edges of the bands of pose and size."""
 MEMORY = "256MB"
+FRAMES: dict[str, type[AnnotatedFrame]] = {
+    record.__name__: record for record in (AnnotatedFrame, ReleasedFrame)
+}
+"""Records whose files are shards, by the name in a file's metadata."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Source:
 
     Attributes:
         name: What it is called.
-        shards: Parquet files of annotated frames; may be none.
+        shards: Parquet files of annotated or released frames; may be none.
         rejects: Parquet file of rejects; may be absent.
         costs: Parquet file of the captioning requests; may be absent.
     """
@@ -65,12 +70,18 @@ def connect(source: Source, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
         OutputError: A file is damaged or of another format; the message names it.
     """
     con = duckdb.connect(config={"threads": 2, "memory_limit": memory})
-    _view(con, "shards", source.shards, AnnotatedFrame)
+    _view(con, "shards", source.shards, _shard_record(source.shards))
     _view(con, "rejects", [source.rejects], Reject)
     _view(con, "costs", [source.costs], Cost)
     pose, size = _band("abs(yaw)", YAW_DEG, POSES), _band("face_px", FACE_PX, SIZES)
     con.execute((QUERIES / "rows.sql").read_text().format(pose=pose, size=size))
     return con
+
+
+def _shard_record(shards: Sequence[Path]) -> type[AnnotatedFrame]:
+    """Gives the record of a dataset's rows, as the first of its files says."""
+    named = read_metadata(shards[0]).get("record", "") if shards else ""
+    return FRAMES.get(named, AnnotatedFrame)
 
 
 def _view(
@@ -81,8 +92,8 @@ def _view(
     for path in found:
         check_schema(path, record)
     if found:
-        files = con.read_parquet([str(path) for path in found], filename=True, file_row_number=True)
-        files.create_view(name)
+        files = con.read_parquet([str(path) for path in found], file_row_number=True)
+        files.project("*, file_index").create_view(name)
     else:
         con.from_arrow(arrow_schema(record).empty_table()).create(name)
 

@@ -97,7 +97,7 @@ def _text(figures_of_text: Mapping[str, Mapping[str, float]]) -> list[dict[str, 
     """Turns figures by writer into a table with a row for each figure."""
     names = dict.fromkeys(name for of_writer in figures_of_text.values() for name in of_writer)
     return [
-        {"figure": name} | {writer: of[name] for writer, of in figures_of_text.items()}
+        {"figure": name} | {writer: of.get(name) for writer, of in figures_of_text.items()}
         for name in names
     ]
 

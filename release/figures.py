@@ -80,7 +80,7 @@ def count_costs(path: Path) -> Table:
     """Sums what the captioning requests of a dataset cost; empty where there were none."""
     if not path.is_file():
         return []
-    with duckdb.connect() as tables:
+    with duckdb.connect(config={"threads": 1, "memory_limit": MEMORY}) as tables:
         return _table(tables.execute(COSTS, [str(path)]))
 
 

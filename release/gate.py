@@ -12,6 +12,7 @@ import duckdb
 
 from release.source import Figures, Source, ids_of
 from schemas.errors import RejectReason
+from schemas.reviews import Decision
 from schemas.shards import read_metadata
 from sources.splits import Member, find_leak
 
@@ -63,11 +64,13 @@ class Scene:
         source: The dataset.
         tables: Its views `frames` and `rejects`.
         with_pixels: Whether crops are to be passed on.
+        decisions: What people decided of the rows as they are.
     """
 
     source: Source
     tables: duckdb.DuckDBPyConnection
     with_pixels: bool
+    decisions: Mapping[str, Decision]
 
     def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """Gives the rows that a query finds."""
@@ -161,12 +164,12 @@ def _licence(scene: Scene) -> Iterator[Failure]:
 
 
 def _reviews(scene: Scene) -> Iterator[Failure]:
-    """Enough rows were reviewed, where the manifest asks for it."""
+    """Enough rows were reviewed as they are now, where the manifest asks for it."""
     most = scene.source.settings.max_unreviewed
     if most is None:
         return
     ids = set(ids_of(scene.source.shards))
-    unseen = len(ids - scene.source.decisions.keys())
+    unseen = len(ids - scene.decisions.keys())
     if unseen > most * len(ids):
         told = f"{unseen} of {len(ids)} rows are not reviewed, {most:.0%} may be"
         yield Failure("max_unreviewed", told)

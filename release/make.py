@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from release import card, croissant, figures
 from release.formats import FORMATS, check_formats, images
 from release.gate import Result, Scene, check_dataset, check_text
+from release.judged import Judged, judge
 from release.parts import Job, Progress, write_parts
 from release.released import FACTS, open_release
 from release.seal import write_checksums
@@ -28,12 +31,10 @@ from release.source import (
     Source,
     check_shards,
     check_version,
-    ids_of,
     open_tables,
-    take_down_list,
-    taken_down,
 )
-from schemas.atomic import sync_folder
+from release.takedown import TakenDown, taken_down
+from schemas.atomic import sync_folder, sync_tree
 from schemas.errors import OutputError, UsageError
 from schemas.provenance import file_hash
 from schemas.records import Reject
@@ -70,23 +71,42 @@ class Outcome:
         results: What each check of the gate found.
         rows: Released rows by split.
         withheld: Rows that were left out, by reason.
-        unmatched: Entries of the take-down list that no row matches.
+        unmatched: Entries of the take-down list that name nothing of the dataset.
+        outdated: Rows that were reviewed only before their labels changed.
         passed: Whether there is a release now.
     """
 
     results: Sequence[Result]
     rows: Counter[str]
     withheld: Counter[str]
-    unmatched: int
+    unmatched: Sequence[str]
+    outdated: int
     passed: bool
+
+    @property
+    def remarks(self) -> list[str]:
+        """Gives what somebody should look at, though it stops no release."""
+        told = [
+            f"the take-down list names nothing of this dataset: {one}" for one in self.unmatched
+        ]
+        if self.outdated:
+            told.append(f"{self.outdated} rows were reviewed before their labels changed: again?")
+        return told
 
 
 @dataclass(frozen=True)
 class Held:
-    """Rows that are left out, with the reason."""
+    """What is left out.
+
+    Attributes:
+        reasons: Why, by the id of the row.
+        down: What the take-down list names.
+        judged: What people decided.
+    """
 
     reasons: Mapping[str, str]
-    unmatched: int
+    down: TakenDown
+    judged: Judged
 
     @property
     def counts(self) -> Counter[str]:
@@ -119,18 +139,16 @@ def make_release(source: Source, order: Order, progress: Progress) -> Outcome:
         if passed:
             finish(folder, order.formats)
             publish(folder, order.folder)
-    return Outcome(results, rows, held.counts, held.unmatched, passed)
+    return Outcome(results, rows, held.counts, held.down.unmatched, held.judged.outdated, passed)
 
 
 def _held(source: Source) -> Held:
     """Finds the rows that are left out; a take-down goes before a review."""
-    down, unmatched = taken_down(source.shards, take_down_list(source.settings))
+    down, judged = taken_down(source), judge(source)
     reasons: dict[str, str] = {
-        row: source.decisions[row]
-        for row in ids_of(source.shards if source.decisions else ())
-        if source.decisions.get(row, "accept") != "accept"
+        row: decision for row, decision in judged.decisions.items() if decision != "accept"
     }
-    return Held(reasons | dict.fromkeys(down, TAKEN_DOWN), len(unmatched))
+    return Held(reasons | dict.fromkeys(down.rows, TAKEN_DOWN), down, judged)
 
 
 @contextlib.contextmanager
@@ -151,16 +169,15 @@ def _gate(
     source: Source, order: Order, held: Held, folder: Path, progress: Progress
 ) -> tuple[list[Result], Counter[str]]:
     """Runs all checks; writes the rows and what is told of them on the way."""
-    scene = Scene(source, open_tables(source.shards, source.rejects), order.with_pixels)
-    with scene.tables:
+    with open_tables(source.shards, source.rejects) as tables:
+        scene = Scene(source, tables, order.with_pixels, held.judged.decisions)
         results = check_dataset(scene)
     facts = _facts(source, order)
     checked = write_parts(_jobs(source, order, held, folder, facts), order.workers, progress)
     results += checked.results.values()
     if not checked.rows.total():
         raise OutputError(f"no row of '{source.name}' is left to release")
-    rejects = read_table(source.rejects, Reject)
-    write_table(folder / REJECTS, rejects)
+    write_table(folder / REJECTS, _rejects(source, held.down))
     _write_withheld(folder / WITHHELD, held)
     text = source.measure_text(sorted(folder.glob("data/*/*.parquet")))
     results.append(check_text(source, text))
@@ -174,7 +191,7 @@ def _gate(
         "checks": [result.name for result in results],
         "formats": list(order.formats),
         "splits_may_leak": source.dataset.splits_may_leak,
-        "reviewed": len(source.decisions),
+        "reviewed": len(held.judged.decisions.keys() - held.reasons.keys()),
     }
     text_of_facts = json.dumps(facts | told, sort_keys=True, indent=1, allow_nan=True)
     (folder / FACTS).write_text(text_of_facts + "\n", encoding="utf-8")
@@ -198,6 +215,12 @@ def _jobs(
         Job(shard, folder / "data", ids, order.with_pixels, facts, (side, side))
         for shard in source.shards
     ]
+
+
+def _rejects(source: Source, down: TakenDown) -> pa.Table:
+    rejects = read_table(source.rejects, Reject)
+    named = pc.is_in(rejects["id"], pa.array(sorted(down.rejects), pa.string()))
+    return rejects.filter(pc.invert(named))
 
 
 def _write_withheld(path: Path, held: Held) -> None:
@@ -226,8 +249,9 @@ def finish(folder: Path, formats: Sequence[str]) -> None:
 
 
 def publish(folder: Path, place: Path) -> None:
-    """Moves a finished folder to its place."""
+    """Moves a finished folder to its place, once all of it is on the disk."""
     try:
+        sync_tree(folder)
         folder.rename(place)
     except OSError as error:
         why = error.strerror or error

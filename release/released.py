@@ -59,6 +59,15 @@ class Released:
                 for number in range(file.num_row_groups):
                     yield from from_table(file.read_row_group(number), ReleasedFrame)
 
+    def pictured(self, split: str) -> Iterator[ReleasedFrame]:
+        """Gives the rows of a split whose pictures are there, or all where no pictures are.
+
+        After a rehydration from half a copy of the source some rows are still without.
+        """
+        for row in self.rows(split):
+            if not self.with_pixels or row.fake.bytes is not None:
+                yield row
+
 
 def open_release(folder: Path) -> Released:
     """Opens a release.

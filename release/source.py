@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from schemas.arrow import FORMAT_VERSION, arrow_schema
 from schemas.datasets import Dataset
 from schemas.errors import OutputError, UsageError
-from schemas.records import AnnotatedFrame, Pair
+from schemas.records import AnnotatedFrame, Cost, Pair, Record, Reject
 from schemas.releasing import Releasing
-from schemas.reviews import Decision
-from schemas.shards import read_metadata, read_table
+from schemas.reviews import Review
+from schemas.shards import check_schema, read_metadata, read_table
 
 Figures = Mapping[str, Mapping[str, float]]
 """Figures of a text: writer, then name, to value."""
@@ -36,12 +36,13 @@ class Source:
         dataset: Its block of the manifest.
         settings: The manifest's block `release`.
         pairs: The pairs of the plan.
+        hashes: Hashes of the real and the fake video of each pair, by its key.
         shards: The annotations, in order of their names.
         rejects: What could not be annotated.
         counted: What was counted when the shards were written: `frames` as (method, compression,
             count), `rejects` by reason.
         costs: The requests to captioning models; may be absent.
-        decisions: What people decided of the rows.
+        reviews: What people decided of these rows and of earlier ones.
         truth: Figures of `facext bench truth`, by their dotted names.
         bench: Its `code` and `settings`.
         measure_text: Measures the text of shards, by writer.
@@ -51,11 +52,12 @@ class Source:
     dataset: Dataset
     settings: Releasing
     pairs: Sequence[Pair]
+    hashes: Mapping[str, tuple[str, str]]
     shards: Sequence[Path]
     rejects: Path
     counted: Mapping[str, Any]
     costs: Path
-    decisions: Mapping[str, Decision]
+    reviews: Sequence[Review]
     truth: Mapping[str, float]
     bench: Mapping[str, str]
     measure_text: Callable[[Sequence[Path]], Figures]
@@ -76,10 +78,10 @@ def check_version(version: str) -> None:
 
 
 def check_shards(source: Source) -> None:
-    """Lets shards pass that can be read and have this format.
+    """Lets shards pass that can be read and have this format, with their rejects and costs.
 
     Raises:
-        OutputError: There is none, one is damaged, or of another format; the message names it.
+        OutputError: There is none, a file is damaged, or of another format; the message names it.
     """
     again = f"run: facext annotate {source.name} --resume=if-possible"
     if not source.shards:
@@ -97,6 +99,13 @@ def check_shards(source: Source) -> None:
                 f"the shard {shard} has format {version}, this code releases {FORMAT_VERSION}; "
                 f"{again}"
             )
+    beside: list[tuple[Path, type[Record]]] = [(source.rejects, Reject)]
+    beside += [(source.costs, Cost)] if source.costs.is_file() else []
+    for path, record in beside:
+        try:
+            check_schema(path, record)
+        except OutputError as error:
+            raise OutputError(f"{error}; {again}") from error
 
 
 def open_tables(shards: Sequence[Path], rejects: Path) -> duckdb.DuckDBPyConnection:
@@ -111,41 +120,3 @@ def ids_of(shards: Sequence[Path]) -> Iterator[str]:
     """Gives the ids of all rows."""
     for shard in shards:
         yield from read_table(shard, AnnotatedFrame, columns=["id"])["id"].to_pylist()
-
-
-def take_down_list(settings: Releasing) -> frozenset[str]:
-    """Reads the take-down list: one entry a line; `#` starts a comment.
-
-    Raises:
-        OutputError: It is named, but cannot be read.
-    """
-    if not settings.take_down:
-        return frozenset()
-    try:
-        text = Path(settings.take_down).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise OutputError(f"cannot read the take-down list {settings.take_down}: {error}") from None
-    entries = (line.partition("#")[0].strip() for line in text.splitlines())
-    return frozenset(entry for entry in entries if entry)
-
-
-def taken_down(shards: Sequence[Path], entries: frozenset[str]) -> tuple[set[str], set[str]]:
-    """Finds the rows that a take-down list asks for.
-
-    An entry is the id of a row, the key of a pair, the name of a person, the path of a video below
-    its root, or the hash of a video.
-
-    Returns:
-        Ids of the rows, and the entries that no row matches.
-    """
-    rows: set[str] = set()
-    unmatched = set(entries)
-    wanted = ["id", "identities", "real_path", "fake_path", "real_sha256", "fake_sha256"]
-    for shard in shards if entries else ():
-        for row in read_table(shard, AnnotatedFrame, columns=wanted).to_pylist():
-            pair, _, _ = row["id"].rpartition("/")
-            names = {row["id"], pair, *row["identities"], *(row[name] for name in wanted[2:])}
-            if found := names & entries:
-                rows.add(row["id"])
-                unmatched -= found
-    return rows, unmatched

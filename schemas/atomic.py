@@ -87,9 +87,20 @@ def _remove_if_abandoned(path: Path) -> bool:
     return True
 
 
+def sync_tree(folder: Path) -> None:
+    """Makes a folder durable with all that is in it."""
+    for path in folder.rglob("*"):
+        _sync(path)
+    _sync(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes a move durable: without it a power cut may bring the old name back."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-SUFFIXES = (".py", ".yaml", ".json", ".txt", ".html")
+SUFFIXES = (".py", ".yaml", ".json", ".txt", ".html", ".sql")
 
 
 @functools.cache

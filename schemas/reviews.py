@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -13,6 +15,11 @@ from schemas.records import Record
 Decision = Literal["accept", "reject", "fix"]
 """`fix`: right but for a label; such a row is held back until it is annotated again."""
 
+LABELS = (
+    "real_sha256", "fake_sha256", "frame_index", "artifact", "regions", "explanation",
+    "explanation_masks", "claims", "questions",
+)  # fmt: skip
+"""Fields of an annotated frame that a review is about; with other values it is another matter."""
 _GRAVEST: tuple[Decision, ...] = ("reject", "fix", "accept")
 
 
@@ -24,7 +31,31 @@ class Review(Record):
     decision: Decision = Field(description="`accept`, `reject`, or `fix`: a label is wrong.")
     label: str = Field("", description="Of `fix`: which label is wrong and what it should be.")
     note: str = Field("", description="What the reviewer wrote.")
+    labels_hash: str = Field(
+        "",
+        description="Hash of the labels that were seen; a release honours the review only while "
+        "the row has the same. Empty: unknown.",
+    )
     at: float = Field(description="Seconds since 1970, UTC.")
+
+
+def labels_hash(row: Mapping[str, Any]) -> str:
+    """Gives the hash of a row's `LABELS`, from the row as a dict."""
+    labels = json.dumps({name: row[name] for name in LABELS}, sort_keys=True)
+    return hashlib.sha256(labels.encode()).hexdigest()[:16]
+
+
+def newest(reviews: Iterable[Review]) -> dict[str, dict[str, Decision]]:
+    """Gives each reviewer's newest decision on each row: row, then reviewer, to decision."""
+    latest: dict[tuple[str, str], Review] = {}
+    for review in reviews:
+        key = review.id, review.reviewer
+        if key not in latest or review.at >= latest[key].at:
+            latest[key] = review
+    votes: dict[str, dict[str, Decision]] = {}
+    for (row, reviewer), review in latest.items():
+        votes.setdefault(row, {})[reviewer] = review.decision
+    return votes
 
 
 def decided(reviews: Iterable[Review]) -> dict[str, Decision]:
@@ -33,12 +64,5 @@ def decided(reviews: Iterable[Review]) -> dict[str, Decision]:
     Of each reviewer the newest review of a row counts, of all reviewers the majority; on a tie the
     gravest decision.
     """
-    newest: dict[tuple[str, str], Review] = {}
-    for review in reviews:
-        key = review.id, review.reviewer
-        if key not in newest or review.at >= newest[key].at:
-            newest[key] = review
-    votes: dict[str, Counter[Decision]] = {}
-    for review in newest.values():
-        votes.setdefault(review.id, Counter())[review.decision] += 1
-    return {row: max(_GRAVEST, key=lambda one: count[one]) for row, count in votes.items()}
+    counts = {row: Counter(votes.values()) for row, votes in newest(reviews).items()}
+    return {row: max(_GRAVEST, key=lambda one: count[one]) for row, count in counts.items()}

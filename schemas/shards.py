@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ def write_records(
 ) -> Path:
     """Writes records to one Parquet file, which appears whole or not at all.
 
+    Memory holds one row group at a time, so `rows` may be a generator of any length.
+
     Args:
         path: The file to make; an existing one is replaced.
         rows: The records, in the order to store.
@@ -42,8 +45,14 @@ def write_records(
     Raises:
         OutputError: The folder cannot be written or the disk is full.
     """
-    table = to_table(rows, record).replace_schema_metadata(file_metadata(record, metadata))
-    return write_table(path, table)
+    schema = arrow_schema(record).with_metadata(file_metadata(record, metadata))
+    left = iter(rows)
+    with whole_file(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        group = list(itertools.islice(left, ROWS_PER_GROUP))
+        writer.write_table(to_table(group, record))
+        while group := list(itertools.islice(left, ROWS_PER_GROUP)):
+            writer.write_table(to_table(group, record))
+    return path
 
 
 def write_table(path: Path, table: pa.Table) -> Path:
@@ -104,7 +113,14 @@ def check_schema(path: Path, record: type[Record]) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Gives the `facext` metadata of a file: versions and FICT categories."""
-    metadata = pq.read_schema(path).metadata or {}
-    facts: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    """Gives the `facext` metadata of a file: versions and FICT categories.
+
+    Raises:
+        OutputError: The file is absent or damaged.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        facts: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
     return facts

@@ -20,7 +20,8 @@ from fict.tree import Tree, load_tree
 from flows.local import annotate_dataset
 from flows.run import Run, Summary, make_run
 from schemas.manifest import Measure
-from schemas.records import MeasuredFrame
+from schemas.records import AnnotatedFrame, MeasuredFrame
+from schemas.reviews import Decision, Review, labels_hash
 from schemas.shards import read_records
 from sources.crop import CropPair, crop_clip
 from sources.forge import forge
@@ -35,6 +36,12 @@ LEVELS = ("c23", "c40")
 
 def silent(stage: str, done: int, total: int) -> None:
     """A progress display for tests."""
+
+
+def review(row: AnnotatedFrame, decision: Decision) -> Review:
+    """Gives what somebody decided of a row as it is."""
+    labels = labels_hash(row.model_dump())
+    return Review(id=row.id, reviewer="ada", decision=decision, labels_hash=labels, at=1.0)
 
 
 @pytest.fixture(scope="session")

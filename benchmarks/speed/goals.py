@@ -48,6 +48,8 @@ GOALS = {
     "prefect_overhead": Goal("what Prefect adds to {prefect_units:,} pairs", 0.02, ".2%"),
 }  # fmt: skip
 """By the figure's key, in the order of the table."""
+LEAST = {"memory_ratio": ("most", 10_000), "resume_seconds": ("units", 5_000)}
+"""How much such a goal is about; on less it is neither met nor missed."""
 
 
 def rows(found: Found) -> list[tuple[str, str, str, str]]:
@@ -63,9 +65,10 @@ def rows(found: Found) -> list[tuple[str, str, str, str]]:
             goal.name.format(**counts),
             goal.told,
             f"{found[key]:{goal.form}}",
-            verdicts[goal.is_met(found)],
+            "too few to tell" if counts[least[0]] < least[1] else verdicts[goal.is_met(found)],
         )
         for key, goal in GOALS.items()
+        for least in [LEAST.get(key, ("units", 0))]
     ]
 
 

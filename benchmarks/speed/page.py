@@ -64,6 +64,7 @@ def _words(found: Found) -> Found:
     height, width = found["frame"]
     return found | {
         "met_goals": sum(goal.is_met(found) for goal in GOALS.values()), "goals": len(GOALS),
+        **{f"regions_{name}": count for name, count in sampled["regions_of_a_row"].items()},
         "height": height, "width": width, "rounds": sampled["rounds"],
         "frames": sampled["frames"] // sampled["pairs"], "context": sampled["context"],
         "dense": dense["frames"] // dense["pairs"], "scaled": found["scaling"]["frames"],

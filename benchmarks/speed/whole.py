@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import statistics
 import time
@@ -121,12 +122,13 @@ def measure_shards(run: Run, path: Path, rounds: int) -> dict[str, Any]:
     """Writes and reads a full shard of a finished run's rows with their pictures.
 
     Args:
-        run: The run; its rows are repeated.
+        run: The run; its rows are repeated, with random bytes for pictures: JPEG and PNG are as
+            little to be compressed, and equal ones would be stored once.
         path: The shard.
         rounds: How often; the middle one counts.
     """
     rows = read_records(sorted(run.shards.glob("*.parquet")), AnnotatedFrame)
-    many = [rows[n % len(rows)].model_copy(update={"id": f"{n:06d}"}) for n in range(ROWS)]
+    many = [_renamed(rows[n % len(rows)], n) for n in range(ROWS)]
     writing = _middle(lambda: write_records(path, many, AnnotatedFrame), rounds)
     reading = _middle(lambda: read_records(path, AnnotatedFrame), rounds)
     size = path.stat().st_size / 1e6
@@ -138,6 +140,16 @@ def measure_shards(run: Run, path: Path, rounds: int) -> dict[str, Any]:
         "write_mb_per_second": size / writing,
         "read_mb_per_second": size / reading,
     }
+
+
+def _renamed(row: AnnotatedFrame, number: int) -> AnnotatedFrame:
+    """Gives a row another id, and pictures of as many bytes."""
+    changed: dict[str, Any] = {"id": f"{number:06d}"}
+    for name in ("real", "fake", "label_map"):
+        picture = getattr(row, name)
+        others = random.Random(f"{number} {name}").randbytes(len(picture.bytes))
+        changed[name] = picture.model_copy(update={"bytes": others})
+    return row.model_copy(update=changed)
 
 
 def _middle(work: Callable[[], object], rounds: int) -> float:

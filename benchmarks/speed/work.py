@@ -7,9 +7,10 @@ of some rounds, and a first pair that is not counted loads models and pages.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Contest:
         self.store = Store(folder / "units", MeasuredFrame)
         fakes = {pair.fake_path for pair in scene.pairs()}
         self.lengths = {path: probe(scene.root / path).frames for path in fakes}
+        self.regions: Counter[str] = Counter()
+        self._rows: list[MeasuredFrame] = []
 
     def floor(self, pair: Pair) -> int:
         """Decodes both sides and finds the faces: without it nothing can be measured.
@@ -68,17 +71,22 @@ class Contest:
     def stage(self, pair: Pair) -> int:
         """Measures a pair and stores its unit, as a worker of the stage does."""
         job = PairJob(self.scene.root, pair, METHODS[pair.method], "", "", "")
-        rows, rejects = self.measurer.measure_pair(job)
-        self.store.commit(unit_id({"pair": pair.key}), rows, rejects)
-        return len(rows) + len(rejects)
+        self._rows, rejects = self.measurer.measure_pair(job)
+        self.store.commit(unit_id({"pair": pair.key}), self._rows, rejects)
+        return len(self._rows) + len(rejects)
 
     def straightforward(self, pair: Pair) -> int:
         """Does the same job without tuning."""
         real, fake = (self.scene.root / path for path in (pair.real_path, pair.fake_path))
-        out = self.folder / "straightforward"
+        out, settings = self.folder / "straightforward", self.settings
         shutil.rmtree(out, ignore_errors=True)
-        settings = self.settings
         return annotate_pair(real, fake, out, settings.frames, settings.context, settings.crop_size)
+
+    def count_regions(self) -> None:
+        """Adds up the regions of the last pair's rows, by who made them."""
+        lines = (self.folder / "straightforward" / "rows.jsonl").read_text().splitlines()
+        self.regions["straightforward"] += sum(len(json.loads(one)["regions"]) for one in lines)
+        self.regions["stage"] += sum(len(row.regions) for row in self._rows)
 
 
 def contest(
@@ -111,9 +119,12 @@ def contest(
                 took, count = _timed(work, pair)
                 best[name][pair.key] = min(took, best[name].get(pair.key, took))
                 frames[name] += count if turn == 0 else 0
+            if turn == 0:
+                parts.count_regions()
             progress(scene.name, turn * len(pairs) + done, rounds * len(pairs))
     shared = {"rounds": rounds, "context": parts.settings.context}
-    return shared | _figures(best, frames, CLOCK.take())
+    a_row = {name: count / frames["stage"] for name, count in parts.regions.items()}
+    return shared | {"regions_of_a_row": a_row} | _figures(best, frames, CLOCK.take())
 
 
 def _timed(work: Callable[[Pair], int], pair: Pair) -> tuple[float, int]:

@@ -49,7 +49,6 @@ def truth(
     With --recipe, a captioning server of the manifest explains the same frames, and the claims that
     would be published are judged beside those of the measurements; the page holds none of it.
     """
-    import os
     import tempfile
 
     from benchmarks.faces import portraits
@@ -57,14 +56,15 @@ def truth(
     from benchmarks.publish import publish
     from benchmarks.tables import lines
     from benchmarks.truth import run
+    from flows.run import cores
 
     comparison = _comparison(recipes, mllm, manifest) if recipes else None
-    cores = workers or len(os.sched_getaffinity(0))
+    processes = workers or cores()
     with tempfile.TemporaryDirectory() as made:
         warn = functools.partial(click.echo, err=True)
         pictures = portraits(faces, Path(made), warn) if faces else []
         with progress_bar() as progress:
-            found = run(seed, cases, cores, pictures, progress, comparison)
+            found = run(seed, cases, processes, pictures, progress, comparison)
         click.echo("\n".join(lines(found)))
         if path:
             write(found, path)
@@ -181,14 +181,13 @@ def calibrate(out: Path | None, cases: int, workers: int) -> int:
     Uses forgeries whose truth is known, of another seed than `facext bench truth` publishes. The
     fitted values become the defaults of the settings; rows carry their hash.
     """
-    import os
-
     from benchmarks.calibrate import calibrate as fit
     from benchmarks.calibrate import write
+    from flows.run import cores
     from schemas.calibration import FILE
 
     with progress_bar() as progress:
-        found = fit(cases, workers or len(os.sched_getaffinity(0)), progress=progress)
+        found = fit(cases, workers or cores(), progress=progress)
     write(found, out or FILE)
     for key, value in (
         found.provenance | found.diff.model_dump() | found.localise.model_dump()

@@ -31,8 +31,7 @@ def forge(
     Moves each picture as a short clip, forges it by every method, and encodes both sides with
     H.264 at c0, c23 and c40. The truth of each frame (mask, concepts, kinds) is in truth.parquet.
     """
-    import os
-
+    from flows.run import cores
     from sources.forge import forge as make
 
     with progress_bar() as progress:
@@ -42,7 +41,7 @@ def forge(
             seed=seed,
             frames=frames,
             methods=methods or None,
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers or cores(),
             progress=lambda done, total: progress("forge", done, total),
         )
     click.echo(

@@ -21,7 +21,10 @@ device_option = click.option("--device", default="cpu", show_default=True, help=
     "--data", type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A dataset's output folder, or a folder of shards.",
 )  # fmt: skip
-@click.option("--split", default="", help="Only rows of this split.")
+@click.option(
+    "--split", default="",
+    help="Only rows of this split, or all; default: test, or what training held out.",
+)  # fmt: skip
 @click.option("--limit", type=click.IntRange(0), default=0, help="At most so many rows, evenly.")
 @click.option(
     "--truth", type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -43,6 +43,8 @@ def train(preset: str, data: Path, out: Path, changes: tuple[str, ...]) -> int:
         f"step {outcome.trained.step} of {config.train.steps} in {out}/"
         + (f"; questions left out: {dropped}" if dropped else "")
     )
+    if not outcome.held_out:
+        click.echo("nothing was held out: no figure tells how it does on faces that it never saw")
     return INTERRUPTED if outcome.stopped else DONE
 
 

@@ -77,9 +77,7 @@ def _lines(outcome: Outcome) -> list[str]:
         if result.failed > len(result.first):
             lines.append(f"    ... and {result.failed - len(result.first)} more")
     lines += [f"{count} rows are left out: {why}" for why, count in outcome.withheld.items()]
-    if outcome.unmatched:
-        lines.append(f"{outcome.unmatched} entries of the take-down list match no row")
-    return lines
+    return [*lines, *outcome.remarks]
 
 
 @click.command(short_help="Put the pixels back into a release, from your copy of the source.")
@@ -105,12 +103,11 @@ def rehydrate(
     Each crop is checked against its hash. A folder beside it gets all rows. Those whose videos are
     missing or others stay without pixels and are listed in missing.csv; the exit code is 3 then.
     """
-    import os
-
+    from flows.run import cores
     from release.rehydrate import rehydrate as rebuild
 
     place = out or folder.with_name(f"{folder.name}-pixels")
-    processes = workers or len(os.sched_getaffinity(0))
+    processes = workers or cores()
     with progress_bar() as progress:
         rebuilt = rebuild(folder, place, root, real_root or root, progress, processes)
     click.echo(f"{rebuilt.rows} rows with pixels in {place}")

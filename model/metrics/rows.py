@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from model import splits
 from model.answer import Prompt
+from model.config import ModelConfig
 from model.data import Row, Shards, box_mask, view
 from model.metrics.case import Case, Truth
 from model.metrics.concepts import Concepts
@@ -24,6 +26,8 @@ from schemas.phrasebook import Phrasebook
 from schemas.records import EvidenceKind, Question, Side
 
 SIDES: tuple[Side, Side] = ("real", "fake")
+ALL = "all"
+"""Stands for every row where a split is asked for."""
 
 Known = Callable[[Mapping[str, Any]], Truth | None]
 """Gives what a forge knows of a row's fake side, from `model.data.FACTS` of the row; None where it
@@ -59,11 +63,15 @@ class EvaluationSet:
 
     Args:
         folder: Folder of shards, or of a dataset that has them in `annotations/`.
-        split: Only rows of this split; empty takes all.
+        split: Only rows of this split, `all` or empty: all rows.
         limit: At most so many rows, evenly spaced; 0 takes all.
         known: What a forge knows of the rows.
+        learner: Configuration of a model that may have learnt from this folder; an empty `split`
+            then takes the rows of `model.splits.unseen`.
 
     Attributes:
+        chosen: Which rows these are, in words.
+        learnt: How many of them a model of that configuration learnt from.
         concepts: The concept tree of the shards.
         book: Reads sentences by the wordings of all claims of the shards.
         knows_truth: The forge knew a row that was given.
@@ -74,7 +82,12 @@ class EvaluationSet:
     """
 
     def __init__(
-        self, folder: Path, split: str = "", limit: int = 0, known: Known = unknown
+        self,
+        folder: Path,
+        split: str = "",
+        limit: int = 0,
+        known: Known = unknown,
+        learner: ModelConfig | None = None,
     ) -> None:
         below = folder / "annotations"
         self._shards = Shards(below if below.is_dir() else folder)
@@ -82,19 +95,25 @@ class EvaluationSet:
         self.book = _phrasebook(self._shards.paths, self.concepts)
         self.knows_truth = False
         self._known, self._facts = known, self._shards.facts.to_pylist()
-        self._chosen = self._choose(split, limit)
+        if learner and not split:
+            rows, self.chosen = splits.unseen(self._shards, learner)
+        else:
+            rows, self.chosen = self._of(split or ALL)
+        self._rows = _evenly(rows, limit)
+        learnt = splits.split(self._shards, learner)[0] if learner else []
+        self.learnt = len(set(self._rows) & set(learnt))
 
-    def _choose(self, split: str, limit: int) -> list[int]:
-        rows = [n for n, facts in enumerate(self._facts) if split in ("", facts["split"])]
+    def _of(self, split: str) -> tuple[list[int], str]:
+        if split == ALL:
+            return list(range(len(self._facts))), ALL
+        rows = [n for n, facts in enumerate(self._facts) if split == facts["split"]]
         if not rows:
             there = sorted({facts["split"] or "(none)" for facts in self._facts})
             raise UsageError(f"no row of the split '{split}'; there are: {', '.join(there)}")
-        if limit and limit < len(rows):
-            return [rows[round(at)] for at in np.linspace(0, len(rows) - 1, limit)]
-        return rows
+        return rows, f"the split {split}"
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self._rows)
 
     def shown(self) -> Iterator[Shown]:
         """Gives both sides of each row, in the order of the shards.
@@ -102,7 +121,7 @@ class EvaluationSet:
         Raises:
             SourceMissing: A row holds no pixels.
         """
-        for number in self._chosen:
+        for number in self._rows:
             row = self._shards.row(number)
             for side in SIDES:
                 yield self._side(row, side, self._known(self._facts[number]))
@@ -131,6 +150,12 @@ class EvaluationSet:
             truth=known if known and is_whole else own,
             is_clean=is_clean,
         )
+
+
+def _evenly(rows: list[int], limit: int) -> list[int]:
+    if limit and limit < len(rows):
+        return [rows[round(at)] for at in np.linspace(0, len(rows) - 1, limit)]
+    return rows
 
 
 def prompt_of(question: Question, shape: tuple[int, ...]) -> Prompt:

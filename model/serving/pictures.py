@@ -19,7 +19,7 @@ from schemas import rle
 from schemas.records import Segmentation
 
 FORMATS = ("JPEG", "PNG", "WEBP")
-MOST_PIXELS = 4096 * 4096
+MOST_SIDE = 4096
 LEAST_SIDE = 16
 
 
@@ -47,7 +47,7 @@ def decode(url: str) -> torch.Tensor:
     except Refused:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        told = f"the picture has more than {MOST_PIXELS} pixels"
+        told = f"the picture has more than {MOST_SIDE} x {MOST_SIDE} pixels"
         raise Refused(400, told, "picture_too_large", "messages") from None
     except Exception as error:  # Pillow's readers raise all sorts over damaged files
         raise _no_picture(type(error).__name__) from None
@@ -56,9 +56,9 @@ def decode(url: str) -> torch.Tensor:
 def _open(content: bytes) -> torch.Tensor:
     with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         width, height = picture.size
-        if width * height > MOST_PIXELS:
-            told = f"the picture has {width} x {height} pixels, more than {MOST_PIXELS}"
-            raise Refused(400, told, "picture_too_large", "messages")
+        if max(width, height) > MOST_SIDE:
+            told = f"the picture has {width} x {height} pixels; its sides may be {MOST_SIDE}"
+            raise Refused(400, told + " at most", "picture_too_large", "messages")
         if min(width, height) < LEAST_SIDE:
             told = f"the picture has {width} x {height} pixels; its sides must be {LEAST_SIDE}"
             raise Refused(400, told + " at least", "picture_too_small", "messages")

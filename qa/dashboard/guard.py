@@ -1,18 +1,19 @@
 """Who may use the dashboard, and what its pages may load.
 
 It is for one machine: requests must name a loopback host, so that a foreign page cannot reach it by
-a name that resolves here. At another address a token is needed, which a cookie then stands for. The
-content policy lets a page load nothing from elsewhere.
+a name that resolves here. At another address, or behind a proxy, a token is needed instead, which a
+cookie then stands for: a browser keeps it from pages of another name. The content policy lets a
+page load nothing from elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -59,7 +60,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str, token: str) -> None:
         self.app = app
-        self._local = host in LOOPBACK
+        self._local = host in LOOPBACK and not token
         self._token = token.encode()
         self._proof = hmac.new(self._token, b"facext qa", hashlib.sha256).hexdigest()
 
@@ -78,12 +79,8 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if self._local and urlsplit(f"//{host}").hostname not in LOOPBACK:
-            return PlainTextResponse("this dashboard is for its own machine\n", 403)
-        origin = headers.get("origin")
-        if origin and urlsplit(origin).netloc != host:
-            return PlainTextResponse("another site may not use this dashboard\n", 403)
+        if why := self._foreign(headers):
+            return PlainTextResponse(f"{why}\n", 403)
         if not self._token or self._is_known(headers):
             return None
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
@@ -91,18 +88,26 @@ class Guard:
             return self._welcome(scope)
         return PlainTextResponse("a token is needed: open the address with ?token=...\n", 401)
 
-    def _is_known(self, headers: Headers) -> bool:
+    def _foreign(self, headers: Headers) -> str:
+        """Says why a request is not one of the dashboard's own pages'; empty for one that is."""
+        host, origin = headers.get("host", ""), headers.get("origin", "")
         try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        shown = cookies[COOKIE].value if COOKIE in cookies else ""
+            name, site = urlsplit(f"//{host}").hostname, urlsplit(origin).netloc
+        except ValueError:
+            return "this is no name of a host"
+        if self._local and name not in LOOPBACK:
+            return "this dashboard is for its own machine"
+        return "another site may not use this dashboard" if origin and site != host else ""
+
+    def _is_known(self, headers: Headers) -> bool:
+        shown = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         return hmac.compare_digest(shown.encode(), self._proof.encode())
 
     def _welcome(self, scope: Scope) -> Response:
         """Sets the cookie and takes the token out of the address."""
         answer = RedirectResponse(scope["path"], 303)
-        answer.set_cookie(COOKIE, self._proof, httponly=True, samesite="lax")
+        secure = scope["scheme"] == "https"
+        answer.set_cookie(COOKIE, self._proof, secure=secure, httponly=True, samesite="lax")
         return answer
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from qa.index import Index, is_current, prepare
+from qa.index import NONE, Index, is_current, prepare
 from qa.lookup import Lookup
-from qa.reviews import Reviews
+from qa.reviews import Reviews, open_reviews
 from qa.tables import Source
 from schemas.errors import OutputError
 from schemas.shards import read_metadata
@@ -64,7 +64,7 @@ class Opened:
         return rows
 
     def rejects(self, reason: str, method: str) -> list[dict[str, Any]]:
-        """Gives the first `MAX_LISTED` rejects of a reason and a method; empty ones leave all.
+        """Gives the first `MAX_LISTED` rejects of a reason and a method; empty words leave all.
 
         Raises:
             OutputError: The file is damaged.
@@ -76,7 +76,8 @@ class Opened:
             with duckdb.connect() as con:
                 found = con.execute(
                     f"SELECT {', '.join(names)} FROM read_parquet(?) "  # noqa: S608
-                    f"WHERE ? IN ('', reason) AND ? IN ('', method) LIMIT {MAX_LISTED}",
+                    f"WHERE ? IN ('', reason) "
+                    f"AND ? IN ('', coalesce(nullif(method, ''), '{NONE}')) LIMIT {MAX_LISTED}",
                     [str(self.source.rejects), reason, method],
                 ).fetchall()
         except duckdb.Error as error:
@@ -102,6 +103,6 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path) -> Opened:
         path = process.submit(prepare, source, folder).result()
     index = Index(path)
     facts = read_metadata(source.shards[0])
-    reviews = Reviews(reviews_path.with_suffix(".sqlite"))
+    reviews = open_reviews(reviews_path)
     lookup = Lookup(index, source.shards)
     return Opened(source, folder, facts, index, lookup, reviews, reviews_path)

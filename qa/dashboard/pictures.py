@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, HTTPException, Response
 
 from qa.dashboard.opened import Opened
@@ -13,18 +14,23 @@ from schemas.records import Picture, Side
 
 Layer = Literal["real", "fake", "difference", "small"]
 SMALL_PX = 96
+AT_ONCE = 2
+"""Pictures that are made at once: each thread that ever made one keeps some 10 MB."""
 CACHED = {"cache-control": "private, max-age=600"}
 
 
 def picture_routes(datasets: dict[str, Opened]) -> APIRouter:
     """Gives the route `/picture/{layer}?of=DATASET&id=ID`; `small` is a thumbnail of the fake."""
     router = APIRouter()
+    turns = CapacityLimiter(AT_ONCE)
 
     @router.get("/picture/{layer}")
-    def picture(layer: Layer, of: str, id: str) -> Response:
+    async def picture(layer: Layer, of: str, id: str) -> Response:
         opened = datasets.get(of)
+        if opened is None:
+            raise HTTPException(404, "there is no such dataset")
         try:
-            encoded = opened and _layer(opened, layer, id)
+            encoded = await to_thread.run_sync(_layer, opened, layer, id, limiter=turns)
         except OutputError as error:
             raise HTTPException(410, str(error)) from error
         if not encoded:

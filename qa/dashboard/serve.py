@@ -88,6 +88,7 @@ def serve(
         socket = config.bind_socket()
     except (OSError, SystemExit) as error:
         raise UsageError(f"{host}:{port} cannot be bound: is it in use?") from error
+    socket.listen()  # who comes as soon as the address is told then waits and is not refused
     shown = f"[{host}]" if ":" in host else host
     ready(f"http://{shown}:{socket.getsockname()[1]}/")
     uvicorn.Server(config).run(sockets=[socket])

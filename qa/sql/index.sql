@@ -7,5 +7,5 @@ SELECT
     list_distinct(list_transform(
         list_filter(evidence, lambda one: one.significant), lambda one: one.kind || ': ' || one.direction
     )) AS evidence,
-    parse_filename(filename) AS shard, file_row_number::INT AS row
+    file_index::INT AS shard, file_row_number::INT AS row
 FROM rows

@@ -1,7 +1,7 @@
 -- One line per annotated frame: what the tables group by and measure. Pixels and masks are not read.
 CREATE OR REPLACE TEMP VIEW rows AS
 SELECT
-    filename, file_row_number, id, method, forgery, compression, split, {pose} AS pose, {size} AS size,
+    file_index, file_row_number, id, method, forgery, compression, split, {pose} AS pose, {size} AS size,
     concat_ws('/', dataset, method, compression, pair) AS pair,
     CASE WHEN fallback_reason IS NOT NULL THEN 'evidence (fallback)'
          WHEN explainer = 'mllm' THEN coalesce(recipe, 'mllm') ELSE explainer END AS writer,

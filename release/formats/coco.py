@@ -43,7 +43,7 @@ def artifact_id(released: Released) -> int:
 
 
 def _images(released: Released, split: str) -> Iterator[Json]:
-    for number, row in enumerate(released.rows(split)):
+    for number, row in enumerate(released.pictured(split)):
         yield _image(row, "real", 2 * number + 1)
         yield _image(row, "fake", 2 * number + 2)
 
@@ -59,7 +59,7 @@ def _image(row: ReleasedFrame, side: Side, number: int) -> Json:
 
 def _annotations(released: Released, split: str) -> Iterator[Json]:
     whole, number = artifact_id(released), 0
-    for place, row in enumerate(released.rows(split)):
+    for place, row in enumerate(released.pictured(split)):
         parts: list[tuple[int, ArtifactMask | Region]] = [(whole, row.artifact)]
         parts += [(one.category_id, one) for one in row.regions]
         for category, part in parts:

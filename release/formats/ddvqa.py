@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from release.formats.images import below
 from release.formats.llava import in_words
 from release.formats.stream import write_object
 from release.released import Released
+from schemas.errors import OutputError
 from schemas.records import Side
 from schemas.releasing import ReleasedFrame
 
@@ -24,10 +26,16 @@ WHOLE, PART = "I-TOE", "R-TOE"
 
 
 def write(released: Released, split: str, folder: Path) -> None:
-    """Writes one split."""
-    methods = sorted({row.method for row in released.rows(split)})
+    """Writes one split.
+
+    Raises:
+        OutputError: A method's name leads out of the folder, or is that of the real sides.
+    """
+    methods = sorted({row.method for row in released.pictured(split)})
     for method in methods:
-        path = folder / split / f"{method}.json"
+        path = below(folder / split, f"{method}.json")
+        if method.casefold() == ORIGINAL.casefold():
+            raise OutputError(f"dd-vqa keeps real sides in {ORIGINAL}.json: no method has its name")
         write_object(path, _pictures(released, split, "fake", method))
     path = folder / split / f"{ORIGINAL}.json"
     write_object(path, _pictures(released, split, "real", ""))
@@ -36,7 +44,7 @@ def write(released: Released, split: str, folder: Path) -> None:
 def _pictures(
     released: Released, split: str, side: Side, method: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    for row in released.rows(split):
+    for row in released.pictured(split):
         if method in ("", row.method):
             code = CODES.get(row.method, row.method) if side == "fake" else ORIGINAL_CODE
             yield f"{code}_{row.id}", _questions(row, side)

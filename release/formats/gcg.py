@@ -26,7 +26,7 @@ def write(released: Released, split: str, folder: Path) -> None:
 
 
 def _captions(released: Released, split: str) -> Iterator[dict[str, Any]]:
-    for row in released.rows(split):
+    for row in released.pictured(split):
         caption, groundings = ground(row)
         yield {
             "file_name": file_name(row.id, "fake"), "image_id": row.id, "caption": caption,

@@ -29,7 +29,7 @@ def write(released: Released, split: str, folder: Path) -> None:
 
 
 def _questions(released: Released, split: str) -> Iterator[Instruction]:
-    for row in released.rows(split):
+    for row in released.pictured(split):
         for number, one in enumerate(row.questions):
             yield Instruction(
                 id=f"{row.id}-{one.image}-{number:02d}", row=row.id,

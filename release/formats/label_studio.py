@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -19,7 +20,7 @@ from release.formats.coco import ARTIFACT
 from release.formats.stream import write_array
 from release.released import Released
 from schemas import rle
-from schemas.records import Segmentation
+from schemas.records import Segmentation, Side
 from schemas.releasing import ReleasedFrame, file_name
 
 LOCAL = "/data/local-files/?d=images/"
@@ -31,7 +32,7 @@ SIZES = (3, 4, 8, 16)
 
 def write(released: Released, split: str, folder: Path) -> None:
     """Writes one split."""
-    write_array(folder / f"{split}.json", map(_task, released.rows(split)))
+    write_array(folder / f"{split}.json", map(_task, released.pictured(split)))
     names = [ARTIFACT, *(one["name"] for one in released.categories)]
     labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in names)
     (folder / f"{split}.xml").write_text(
@@ -48,7 +49,7 @@ def _task(row: ReleasedFrame) -> dict[str, Any]:
     parts += [(one.name, one.segmentation) for one in row.regions]
     return {
         "data": {
-            "image": LOCAL + file_name(row.id, "fake"), "real": LOCAL + file_name(row.id, "real"),
+            "image": _address(row, "fake"), "real": _address(row, "real"),
             "id": row.id, "method": row.method, "explanation": row.explanation,
         },
         "predictions": [
@@ -59,6 +60,10 @@ def _task(row: ReleasedFrame) -> dict[str, Any]:
             }
         ],
     }  # fmt: skip
+
+
+def _address(row: ReleasedFrame, side: Side) -> str:
+    return LOCAL + quote(file_name(row.id, side))
 
 
 def _brush(number: str, name: str, mask: Segmentation) -> dict[str, Any]:

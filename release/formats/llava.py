@@ -26,7 +26,7 @@ def write(released: Released, split: str, folder: Path) -> None:
 
 
 def _conversations(released: Released, split: str) -> Iterator[dict[str, Any]]:
-    for row in released.rows(split):
+    for row in released.pictured(split):
         for side in SIDES:
             turns = list(_turns(row, side))
             if turns:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.pool import Workers
+from schemas.errors import FacextError
 
 
 def begin(settings: Path) -> None:
@@ -40,6 +41,15 @@ def test_an_item_that_kills_its_worker_costs_that_item_alone(tmp_path):
 def test_an_error_of_the_work_comes_through(tmp_path):
     with pytest.raises(ValueError, match="item 5"):
         Workers(work, begin, tmp_path, 1).run([0, 5], lambda item: None, lambda item: None)
+
+
+def lacking(settings: Path) -> None:
+    raise ImportError("no such library")
+
+
+def test_a_worker_that_cannot_start_is_an_error_and_no_dead_item(tmp_path):
+    with pytest.raises(FacextError, match="could not start: ImportError: no such library"):
+        Workers(work, lacking, tmp_path, 2).run([0, 1, 2], pytest.fail, pytest.fail)
 
 
 def test_no_item_means_no_process(tmp_path):

@@ -4,10 +4,12 @@ import pytest
 
 from flows.cli import main
 from flows.release import flat, measure_text, source_of
+from qa.reviews import Reviews
 from qa.text import measure, read
 from schemas.records import AnnotatedFrame
 from schemas.reviews import Review
 from schemas.shards import read_records, write_records
+from tests.conftest import review
 
 
 def call(*words):
@@ -39,9 +41,12 @@ def test_a_release_and_its_pixels(manifest, tmp_path, source, capsys):
 def test_a_failing_gate_prints_the_rows_and_writes_nothing(
     annotated, tmp_path, write_manifest, capsys
 ):
-    output = annotated[0].manifest.output
+    (tmp_path / "list.txt").write_text("nobody\n")
     manifest = write_manifest(
-        tmp_path, output=output, release__truth={"claim_recall.c23": {"at_least": 0.99}}
+        tmp_path,
+        output=annotated[0].manifest.output,
+        release__truth={"claim_recall.c23": {"at_least": 0.99}},
+        release__take_down=str(tmp_path / "list.txt"),
     )
     out = tmp_path / "versions"
     code = call("release", "toy", "--version", "0.1.0", "--out", out, "--manifest", manifest)
@@ -49,6 +54,7 @@ def test_a_failing_gate_prints_the_rows_and_writes_nothing(
     told = capsys.readouterr()
     assert "truth figures            1 failed" in told.out
     assert "claim_recall.c23: is 0." in told.out
+    assert "the take-down list names nothing of this dataset: nobody" in told.out
     assert "nothing was written" in told.err
     assert list(out.iterdir()) == []
 
@@ -66,12 +72,14 @@ def test_wrong_use_is_answered(manifest, tmp_path, capsys):
 def test_reviews_of_the_dashboard_are_read(annotated, tmp_path):
     run, _ = annotated
     rows = read_records(sorted(run.shards.glob("*.parquet")), AnnotatedFrame)
-    said = [Review(id=rows[0].id, reviewer="ada", decision="reject", at=1.0)]
-    write_records(run.reviews_path, said, Review)
+    said = [review(rows[n], "reject") for n in (0, 1)]
+    write_records(run.reviews_path, said[:1], Review)
     try:
-        assert source_of(run).decisions == {rows[0].id: "reject"}
+        Reviews(run.reviews_path.with_suffix(".sqlite")).add(said[1])  # its export failed
+        assert source_of(run).reviews == said
     finally:
-        run.reviews_path.unlink()
+        for path in run.output.glob("reviews.*"):
+            path.unlink()
 
 
 def test_figures_of_the_truth_bench_get_dotted_names():

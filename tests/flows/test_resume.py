@@ -110,6 +110,18 @@ def test_never_makes_all_anew_beside_the_old_and_a_plain_run_goes_on_there(copie
     assert all_bytes(run) == whole
 
 
+def test_never_goes_on_with_what_it_began(copied):
+    run = copied("never")
+    settle(run)
+    assert run.generation == 1
+    run.stamp_path.unlink()  # as if nothing had ever been published
+    settle(run)
+    assert run.generation == 1
+    annotate_dataset(copied("never", limit=1), silent)
+    settle(run)
+    assert run.generation == 2
+
+
 def test_facts_hold_no_key_and_no_budget(copied, monkeypatch):
     monkeypatch.setenv("FACEXT_API_KEY", "planted-secret")
     found = facts_of(copied(explain__explainer="mllm", explain__max_cost=7.5))

@@ -12,7 +12,7 @@ from flows.clusters import dask_runner, measure_batch, ray_runner
 from flows.local import annotate_dataset
 from flows.measure import bury
 from flows.resume import measuring_facts, settle
-from flows.run import make_run
+from flows.run import cores, make_run
 from flows.runners import CLUSTERS, RUNNERS
 from schemas.errors import BackendUnavailable, UsageError
 from schemas.manifest import RunSettings
@@ -29,6 +29,25 @@ def test_threads_give_the_bytes_of_a_process(annotated, tmp_path, write_manifest
     run = make_run("toy", write_manifest(tmp_path, run__runner="threads"), workers=3)
     annotate_dataset(run, silent)
     assert all_bytes(run) == all_bytes(annotated[0])
+
+
+def test_threads_that_cannot_start_are_one_error(tmp_path, write_manifest, monkeypatch):
+    def lacking(run):
+        raise BackendUnavailable("no weights here")
+
+    monkeypatch.setattr("flows.runners.start_worker", lacking)
+    run = make_run("toy", write_manifest(tmp_path, run__runner="threads"), workers=1)
+    with pytest.raises(BackendUnavailable, match="no weights here"):
+        annotate_dataset(run, silent)
+
+
+def test_a_container_with_a_quota_has_fewer_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.run.CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(64)))
+    assert cores() == 64  # no such file
+    for told, expected in {"max 100000": 64, "800000 100000": 8, "50000 100000": 1}.items():
+        (tmp_path / "cpu.max").write_text(f"{told}\n")
+        assert cores() == expected
 
 
 @pytest.mark.parametrize("name", CLUSTERS)

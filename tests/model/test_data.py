@@ -36,6 +36,11 @@ def test_a_copy_for_a_worker_reads_the_same(shards):
     assert pickle.loads(pickle.dumps(shards)).row(3)["id"] == shards.row(3)["id"]
 
 
+def test_a_copy_for_a_worker_holds_as_many_row_groups(folder):
+    copied = pickle.loads(pickle.dumps(Shards(folder, held=7)))
+    assert copied._group.cache_parameters()["maxsize"] == 7
+
+
 def test_pixels_and_masks_are_those_of_the_row(shards, rows):
     row, size = rows[3], rows[3].artifact.segmentation.size[0]
     seen = view(shards.row(3), "fake", size)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from model import encoder as encoders
 from model.config import EncoderConfig
@@ -140,3 +141,36 @@ def test_an_unknown_encoder_is_named(small, model, shards):
     config = small(network__encoder={"kind": "klip"})
     with pytest.raises(UsageError, match=r"no 'klip' \(did you mean 'clip'\?\)"):
         FifaNetwork(config.network, model.vocabulary, shards.categories)
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    torch.manual_seed(0)
+    CLIPVisionModel(CLIPVisionConfig(image_size=48, **ARCHITECTURE)).save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+@torch.no_grad()
+def test_convolutions_beside_a_pretrained_encoder_change_nothing_at_first(pretrained):
+    images = torch.rand(2, 3, 48, 48)
+    alone = ClipEncoder(EncoderConfig(path=pretrained, layers=(1, 2)), 48)(images)[-1]
+    both = ClipEncoder(EncoderConfig(path=pretrained, layers=(1, 2), detail=8), 48)
+    assert torch.equal(both(images)[-1], alone)
+    assert both(images)[0].std() > 0.1  # their own maps are there
+
+
+def test_only_the_transformer_is_frozen_or_slow(pretrained, small, shards, tmp_path):
+    from model.start import make_model
+    from model.train import _optimizer
+
+    changes = {"path": pretrained, "layers": (1, 2), "detail": 8}
+    config = small(network__encoder=changes | {"frozen": True})
+    frozen = make_model(config, shards, tmp_path / "none").network.encoder
+    learns = {name for name, value in frozen.named_parameters() if value.requires_grad}
+    assert learns == {n for n, _ in frozen.named_parameters() if not n.startswith("vit.")}
+    assert any(name.startswith("detail.") for name in learns)
+    config = small(network__encoder=changes, train__encoder_lr=0.1)
+    network = make_model(config, shards, tmp_path / "none").network
+    groups = _optimizer(network, config.train).param_groups
+    slow = {id(one) for group in groups for one in group["params"] if group["share"] == 0.1}
+    assert slow == {id(one) for one in network.encoder.vit.parameters()}

@@ -6,6 +6,7 @@ import torch
 from flows.evaluation import as_json, forge_knows, markdown
 from model.answer import Answer, Seen
 from model.baselines import Blank, Constant
+from model.config import load_config
 from model.evaluate import CONSTANT, SEES, checked, evaluate, with_baselines
 from model.metrics.rows import EvaluationSet
 from schemas.errors import OutputError, SourceMissing, UsageError
@@ -145,6 +146,23 @@ def test_a_split_that_is_not_there_and_a_folder_without_shards_are_named(annotat
         EvaluationSet(annotated[0].output, split="test")
     with pytest.raises(UsageError, match="no shards"):
         EvaluationSet(tmp_path)
+
+
+def test_rows_that_were_trained_on_are_left_out_or_counted(annotated):
+    tiny = load_config("tiny", {"data.val_share": 0.3})
+    folder, rows = annotated[0].output, len(EvaluationSet(annotated[0].output))
+    unseen = EvaluationSet(folder, learner=tiny)
+    assert 0 < len(unseen) < rows
+    assert (unseen.chosen, unseen.learnt) == ("held out", 0)
+    everything = EvaluationSet(folder, "all", learner=tiny)
+    assert (len(everything), everything.chosen) == (rows, "all")
+    assert everything.learnt == rows - len(unseen)
+    none_out = EvaluationSet(folder, limit=4, learner=load_config("tiny", {"data.val_share": 0}))
+    assert (none_out.chosen, none_out.learnt, len(none_out)) == ("all", 4, 4)
+    report = evaluate(none_out, {"model": Nothing()})
+    assert "4 of 4 rows were trained on" in markdown(report, "t")
+    stored = as_json(report)
+    assert (stored["rows"], stored["chosen"], stored["learnt"]) == (4, "all", 4)
 
 
 def test_a_release_without_pixels_says_to_rehydrate(annotated, tmp_path):

@@ -4,7 +4,7 @@ from torch.nn import functional
 
 from model.answer import Prompt
 from model.batch import Collate
-from model.fifa import mask_at
+from model.fifa import MOST_MASKS, mask_at
 from model.samples import Sample
 from schemas.errors import UsageError
 
@@ -85,6 +85,34 @@ def test_generated_masks_are_those_of_the_forced_text_pixel_by_pixel(model, monk
     assert torch.equal(said.masks, forced)
     assert torch.equal(short.masks, alone)
     assert not torch.equal(forced[0], forced[1])
+
+
+def test_masks_are_scaled_one_by_one_and_are_bool(monkeypatch):
+    logits = torch.randn(5, 12, 12)
+    together = functional.interpolate(
+        logits[:, None], (50, 40), mode="bilinear", align_corners=False
+    )[:, 0] > 0  # fmt: skip
+    counts, scale = [], functional.interpolate
+    monkeypatch.setattr(
+        functional, "interpolate", lambda x, *rest, **more: counts.append(len(x))
+        or scale(x, *rest, **more),
+    )  # fmt: skip
+    masks = mask_at(logits, (50, 40))
+    assert counts == [1] * 5  # floats of one mask at a time
+    assert masks.dtype == torch.bool
+    assert torch.equal(masks, together)
+    assert mask_at(logits[:0], (50, 40)).shape == (0, 50, 40)
+
+
+def test_an_answer_is_cut_behind_its_last_allowed_mask(model, monkeypatch):
+    model.config = model.config.model_copy(
+        update={"network": model.config.network.model_copy(update={"max_new_tokens": 150})}
+    )
+    force(monkeypatch, model, ["[SEG] " * (MOST_MASKS + 3), "real"])
+    many, one = model.answer(torch.zeros(3, 48, 48, dtype=torch.uint8), [Prompt("q"), Prompt("?")])
+    assert many.text.count("[SEG]") == len(many.masks) == MOST_MASKS
+    assert many.text.endswith("[SEG]")
+    assert (many.truncated, one.truncated, one.text) == (True, False, "real")
 
 
 def test_a_seg_at_the_length_limit_has_its_mask(model, monkeypatch):

@@ -31,6 +31,15 @@ def test_any_number_of_ranks_sees_the_same_batch(groups, step):
             assert sorted(place for piece in pieces for place in piece) == sorted(batch)
 
 
+def test_each_rank_sees_both_sides():
+    batch = Order((0,) * 40, 1, 1).batch(0, 16)
+    for ranks in (1, 2, 4, 8):
+        for rank in range(ranks):
+            [piece] = share(batch, rank, ranks, 16)
+            sides = [number % 2 for _, number in piece]
+            assert sides.count(0) == sides.count(1)
+
+
 def test_rows_come_from_few_groups_at_a_time_but_shuffled():
     groups = tuple(np.repeat(np.arange(20), 100).tolist())
     order = Order(groups, 0, 4)

@@ -4,16 +4,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from flows.cli import main
+from flows.commands import INTERRUPTED
 from model import checkpoint
 from model.answer import Prompt
 from model.checkpoint import load_model
-from model.start import make_model, split, train
+from model.data import Shards
+from model.log import Log
+from model.order import Order
+from model.splits import split, unseen
+from model.start import make_model, train
 from model.train import Trainer, rate
 from schemas.errors import TrainingDiverged, UsageError
 
@@ -113,6 +119,59 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(
     assert all(math.isfinite(line["loss"]) for line in log_of(tmp_path))
 
 
+def test_a_gradient_that_is_no_number_reaches_no_checkpoint(small, folder, tmp_path, monkeypatch):
+    config = small(train__steps=6, train__save_every=2)
+    train_step = Trainer._step
+
+    def poisoned(self, pieces, step, asked):
+        if step == 3:
+            weight = next(p for p in self.network.parameters() if p.requires_grad)
+            weight.register_hook(lambda gradient: gradient * float("nan"))
+        return train_step(self, pieces, step, asked)
+
+    monkeypatch.setattr(Trainer, "_step", poisoned)
+    with pytest.raises(TrainingDiverged, match=r"gradient of step 4 is not .*step-00000002"):
+        train(config, folder, tmp_path)
+    assert checkpoint.latest(tmp_path).name == "step-00000002"
+    weights = load_file(tmp_path / "step-00000002" / checkpoint.WEIGHTS)
+    assert all(bool(torch.isfinite(value).all()) for value in weights.values())
+
+
+def test_ctrl_c_in_a_terminal_reaches_workers_and_still_leaves_a_checkpoint(
+    small, folder, tmp_path
+):
+    config, run = tmp_path / "config.yaml", tmp_path / "run"
+    pieces = {"train__batch": 16, "train__micro_batch": 1}  # more than a worker reads ahead
+    content = small(train__steps=10**7, data__workers=1, **pieces).model_dump(mode="json")
+    config.write_text(json.dumps(content))
+    command = [sys.executable, "-m", "flows.cli", "train", "--preset", str(config),
+               "--data", str(folder), "--out", str(run)]  # fmt: skip
+    process = subprocess.Popen(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not (run / "log.jsonl").is_file() or not log_of(run):
+        assert time.monotonic() < until, "no step was done"
+        assert process.poll() is None, process.communicate()[0].decode()
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the loop and to its workers
+    said = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == INTERRUPTED, said
+    assert checkpoint.latest(run).name == f"step-{log_of(run)[-1]['step']:08d}"
+
+
+def test_steps_are_planned_as_they_are_done(small, folder, tmp_path, monkeypatch):
+    planned = []
+    batch = Order.batch
+    monkeypatch.setattr(
+        Order, "batch", lambda self, step, size: planned.append(step) or batch(self, step, size)
+    )
+    config = small(train__steps=1000)
+    train(config, folder, tmp_path, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    assert len(planned) < 5
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_after_the_step_with_a_checkpoint(small, folder, tmp_path, number):
     config = small(train__steps=1000)
@@ -126,6 +185,25 @@ def test_another_configuration_does_not_go_on(small, folder, tmp_path):
     train(small(train__steps=1), folder, tmp_path)
     with pytest.raises(UsageError, match=r"another configuration \(train\.lr: 0\.002 -> 0\.5\)"):
         train(small(train__steps=1, train__lr=0.5), folder, tmp_path)
+
+
+def test_a_run_does_not_go_on_with_other_rows(small, tmp_path, rows, write_shard):
+    config = small(train__steps=1)
+    data = write_shard(tmp_path / "data" / "a.parquet", rows[:4])
+    train(config, data, tmp_path / "run")
+    train(config, data, tmp_path / "run")
+    write_shard(tmp_path / "data" / "a.parquet", [*rows[:3], rows[4]])
+    with pytest.raises(UsageError, match="holds a run on other data"):
+        train(config, data, tmp_path / "run")
+
+
+def test_a_line_that_a_power_cut_tore_is_dropped(tmp_path):
+    kept = '{"step": 1, "stage": "train"}\n{"step": 2, "stage": "train"}\n'
+    for torn in ('{"step": 3, "st', "\0\0\0", "7\n", '{"step": 3}\n{"ste'):
+        (tmp_path / "log.jsonl").write_text(kept + torn)
+        with Log(tmp_path, 2, writes=True) as log:
+            log.write(3, "train", {"loss": 1.0})
+        assert [line["step"] for line in log_of(tmp_path)] == [1, 2, 3]
 
 
 def test_weights_of_another_configuration_are_refused(small, folder, shards, tmp_path):
@@ -148,7 +226,7 @@ def test_one_row_is_enough(small, tmp_path, rows, write_shard):
 
 def test_the_best_checkpoint_is_kept_and_chosen(small, folder, tmp_path):
     config = small(train__steps=6, train__save_every=1, train__validate_every=2, train__keep=1,
-                   data__val_share=0.5, train__batch=2, train__lr=0.003)  # fmt: skip
+                   data__val_share=0.3, train__batch=2, train__lr=0.003)  # fmt: skip
     train(config, folder, tmp_path)
     found = {line["step"]: line["loss"] for line in log_of(tmp_path, "validation")}
     assert sorted(found) == [2, 4, 6]
@@ -178,14 +256,42 @@ def test_a_pretrained_language_model_is_adapted_and_only_that_is_saved(
 
 
 def test_rows_to_validate_on_are_other_pairs(shards, small):
-    learnt, held_out = split(shards, small(data__val_share=0.5))
+    learnt, held_out = split(shards, small(data__val_share=0.3))
     facts = shards.facts.to_pylist()
-    names = [{(f["method"], f["compression"], f["pair"]) for f in map(facts.__getitem__, rows)}
+    names = [{(f["dataset"], f["pair"]) for f in map(facts.__getitem__, rows)}
              for rows in (learnt, held_out)]  # fmt: skip
     assert names[0]
     assert names[1]
     assert not names[0] & names[1]
     assert len(learnt) + len(held_out) == len(shards)
+    assert len({facts[k]["method"] for k in held_out}) > 1  # the same real frames, all of them out
+
+
+def test_without_a_split_test_a_model_is_scored_on_what_was_held_out(
+    shards, small, tmp_path, rows, write_shard
+):
+    config = small(data__val_share=0.3)
+    assert unseen(shards, config) == (split(shards, config)[1], "held out")
+    assert unseen(shards, small(data__val_share=0)) == (list(range(len(shards))), "all")
+    names = ("train", "val", "test", "test")
+    named = [row.model_copy(update={"split": name}) for row, name in zip(rows, names, strict=False)]
+    four = Shards(write_shard(tmp_path / "a.parquet", named))
+    assert split(four, config) == ([0], [1])
+    assert unseen(four, config) == ([2, 3], "the split test")
+
+
+def test_words_are_learnt_from_learnt_rows_and_no_picture_is_read(
+    small, tmp_path, rows, write_shard, monkeypatch
+):
+    odd = rows[1].questions[0].model_copy(update={"answer": "xylophone " * 50})
+    held_out = rows[1].model_copy(update={"split": "val", "questions": (odd,)})
+    many = [rows[0], *[held_out.model_copy(update={"id": f"row {k}"}) for k in range(9)]]
+    shards = Shards(write_shard(tmp_path / "a.parquet", many))
+    assert [q["answer"] for q in shards.questions([0])] == [q.answer for q in rows[0].questions]
+    assert [q["answer"] for q in shards.questions([3])] == [odd.answer]
+    monkeypatch.setattr(Shards, "row", None)
+    model = make_model(small(), shards, tmp_path / "none")
+    assert len(model.vocabulary.encode("", "xylophone", 0).ids) > 4
 
 
 def test_the_rate_warms_up_and_falls(small):
@@ -213,14 +319,17 @@ def test_the_first_steps_ask_nothing(small, folder, tmp_path):
 
 def test_the_command_trains_and_goes_on(small, folder, tmp_path, capsys):
     config = tmp_path / "config.yaml"
-    config.write_text(json.dumps(small(data__max_tokens=60).model_dump(mode="json")))
+    short = small(data__max_tokens=60, data__val_share=0)
+    config.write_text(json.dumps(short.model_dump(mode="json")))
     command = ["train", "--preset", str(config), "--data", str(folder), "--out",
                str(tmp_path / "run"), "--set", "train.steps=2"]  # fmt: skip
     for _ in range(2):
         with pytest.raises(SystemExit) as end:
             main(command)
         assert end.value.code == 0
-    assert "step 2 of 2" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "step 2 of 2" in said
+    assert "nothing was held out" in said
     assert len(log_of(tmp_path / "run")) == 2
     with pytest.raises(SystemExit) as end:
         main([*command, "--set", "train.stepz=3"])

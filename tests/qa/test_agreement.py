@@ -1,7 +1,7 @@
 import pytest
 
-from qa.agreement import cohen, fleiss, newest
-from schemas.reviews import Review
+from qa.agreement import cohen, fleiss
+from schemas.reviews import Review, newest
 
 
 def review(row, who, decision, at=0.0):
@@ -40,12 +40,3 @@ def test_fleiss_needs_two_people_and_two_words():
     assert fleiss(votes("aa", "aa")) is None
     assert fleiss(votes("aa", "rr")) == 1.0
     assert fleiss(votes("ar", "ra")) == pytest.approx(-1.0)
-
-
-def test_the_newest_decision_of_each_counts():
-    reviews = [
-        review("1", "A", "accept", 5),
-        review("1", "A", "reject", 6),
-        review("1", "B", "fix"),
-    ]
-    assert newest(reviews) == {"1": {"A": "reject", "B": "fix"}}

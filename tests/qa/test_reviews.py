@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.dashboard import lost_reviews
 from qa import reviews as module
-from qa.reviews import MAX_NOTE, Reviews, make_review
+from qa.reviews import MAX_NOTE, Reviews, make_review, open_reviews
 from schemas.errors import OutputError, UsageError
 from schemas.reviews import Review, decided
 from schemas.shards import read_records
@@ -84,6 +84,39 @@ def test_a_file_deleted_meanwhile_is_made_again(store):
     assert store.all() == []
     store.add(make_review("a/2", "Ana", "accept"))
     assert [one.id for one in store.all()] == ["a/2"]
+
+
+def test_what_a_deleted_file_held_is_taken_back_from_the_export(store, tmp_path):
+    exported = tmp_path / "reviews.parquet"
+    first, second, third = (make_review(f"a/{n}", "Ana", "reject", note=HTML) for n in range(3))
+    for one in (first, second):
+        store.add(one)
+    store.export(exported)
+    for path in tmp_path.glob("reviews.sqlite*"):
+        path.unlink()
+    store.add(third)
+    for _ in range(2):
+        assert store.export(exported) == 3
+    assert store.all() == read_records(exported, Review) == [first, second, third]
+    store.path.unlink()
+    assert open_reviews(exported).all() == [first, second, third]
+
+
+def test_an_export_that_cannot_be_read_is_not_replaced(store, tmp_path):
+    exported = tmp_path / "reviews.parquet"
+    exported.write_bytes(b"PAR1 cut off")
+    store.add(make_review("a/1", "Ana", "accept"))
+    with pytest.raises(OutputError, match=r"reviews\.parquet cannot be read"):
+        store.export(exported)
+    assert exported.read_bytes() == b"PAR1 cut off"
+
+
+def test_opening_brings_a_stale_export_up_to_date_and_makes_nothing_of_nothing(store, tmp_path):
+    exported = tmp_path / "reviews.parquet"
+    assert open_reviews(exported).all() == []
+    assert list(tmp_path.iterdir()) == []
+    store.add(make_review("a/1", "Ana", "accept"))
+    assert open_reviews(exported).all() == read_records(exported, Review) == store.all()
 
 
 def test_a_damaged_file_is_an_error_that_names_it(store):

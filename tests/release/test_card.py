@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import yaml
 
 from release.card import cell, page, table
@@ -50,6 +52,16 @@ def test_it_says_whether_pixels_are_there(full, bare):
 
 def test_it_is_the_same_again(full):
     assert page(open_release(full)) == card(full)
+
+
+def test_a_figure_that_one_writer_lacks_is_an_empty_cell(tmp_path, make, ready):
+    figures = {"evidence": {"refuted": 0.25, "yaw named": 0.5}, "mllm": {"refuted": 0.75}}
+    settings = ready.settings.model_copy(update={"text": {}})
+    source = replace(ready, settings=settings, measure_text=lambda shards: figures)
+    assert make(tmp_path, source).passed
+    text = card(tmp_path / "1.0.0")
+    assert "| refuted | 0.25 | 0.75 |" in text
+    assert "| yaw named | 0.5 |  |" in text
 
 
 def test_cells_are_no_markup():

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,10 +21,11 @@ from release.formats.images import below
 from release.formats.label_studio import CHANNELS, LOCAL, brush_rle
 from release.formats.llava import in_words
 from release.formats.stream import Pairs, write_array, write_object
-from release.released import open_release
+from release.released import Released, open_release
 from schemas import rle
 from schemas.errors import OutputError
-from schemas.records import Question
+from schemas.records import Picture, Question
+from schemas.releasing import ReleasedFrame
 
 SPLIT = "unsplit"
 
@@ -168,6 +171,62 @@ def test_long_runs_of_a_brush_mask_come_back():
     assert np.array_equal(from_brush(brush_rle(rle.encode(mask)), mask.shape), mask)
 
 
+def asked_for(address):
+    """Gives the file that Label Studio serves for an address."""
+    return parse_qs(urlsplit(address).query)["d"][0]
+
+
+@dataclass(frozen=True)
+class Given(Released):
+    """A release whose rows are given."""
+
+    given: tuple[ReleasedFrame, ...] = ()
+
+    def rows(self, split):
+        return iter(self.given)
+
+
+@pytest.fixture
+def given(full, released):
+    """Gives a release with pixels and the first rows of the small one, changed."""
+    facts = open_release(full).facts
+
+    def given(*changes):
+        rows = (row.model_copy(update=one) for row, one in zip(released, changes, strict=False))
+        return Given(full, facts, tuple(rows))
+
+    return given
+
+
+def test_label_studio_addresses_lead_to_files_of_any_name(given, tmp_path):
+    row = "FF++/Face Swap/c23/a&b=c#1%20/000006"
+    FORMATS["label-studio"].write(given({"id": row}), SPLIT, tmp_path)
+    (task,) = read(tmp_path / f"{SPLIT}.json")
+    assert task["data"]["image"].startswith(LOCAL)
+    for name, side in (("image", "fake"), ("real", "real")):
+        assert asked_for(task["data"][name]) == f"images/{row}-{side}.jpg"
+
+
+@pytest.mark.parametrize("method", ["../../outside", "{}/outside", "Original", "original"])
+def test_dd_vqa_refuses_a_method_that_is_no_name_of_a_file(given, tmp_path, method):
+    folder = tmp_path / "dd-vqa"
+    with pytest.raises(OutputError, match=r"not below its folder|no method has its name"):
+        FORMATS["dd-vqa"].write(given({"method": method.format(tmp_path)}), SPLIT, folder)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_row_whose_pictures_could_not_be_rebuilt_is_in_no_export(given, tmp_path, name):
+    gone = Picture(bytes=None, path="")
+    some = given({}, {"real": gone, "fake": gone}, {})
+    FORMATS[name].write(some, SPLIT, tmp_path / "some")
+    FORMATS[name].write(replace(some, given=some.given[::2]), SPLIT, tmp_path / "whole")
+    for path in (tmp_path / "whole").rglob("*.*"):
+        assert (tmp_path / "some" / path.relative_to(tmp_path / "whole")).read_bytes() == (
+            path.read_bytes()
+        )
+
+
 def test_label_studio_tasks_fit_their_set_up(full, released):
     tasks = read(full / "label-studio" / f"{SPLIT}.json")
     view = ElementTree.parse(full / "label-studio" / f"{SPLIT}.xml").getroot()
@@ -176,8 +235,7 @@ def test_label_studio_tasks_fit_their_set_up(full, released):
     used = {one.get("value") for one in view if str(one.get("value")).startswith("$")}
     for task, row in zip(tasks, released, strict=True):
         assert {f"${name}" for name in task["data"]} >= used
-        picture = task["data"]["image"].removeprefix(LOCAL)
-        assert (full / "images" / picture).is_file()
+        assert (full / asked_for(task["data"]["image"])).is_file()
         (prediction,) = task["predictions"]
         assert len(prediction["result"]) == 1 + len(row.regions)
         for one in prediction["result"]:

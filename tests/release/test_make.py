@@ -1,4 +1,5 @@
 import json
+import os
 from collections import Counter
 from dataclasses import replace
 
@@ -10,9 +11,10 @@ from release.released import open_release
 from release.seal import broken_files
 from schemas.errors import OutputError, UsageError
 from schemas.provenance import file_hash
-from schemas.records import AnnotatedFrame
+from schemas.records import AnnotatedFrame, Pair, Reject
 from schemas.releasing import ReleasedFrame
-from schemas.shards import write_records
+from schemas.shards import read_records, write_records
+from tests.conftest import review
 
 
 def hashes(folder):
@@ -129,17 +131,21 @@ def test_splits_become_folders(tmp_path, make, like, rows):
 
 
 def test_rows_that_reviewers_reject_are_held_back_and_listed(tmp_path, make, ready, rows):
-    decisions = {rows[0].id: "reject", rows[1].id: "fix", rows[2].id: "accept"}
-    decisions |= {"a row of long ago": "reject"}
-    outcome = make(tmp_path, replace(ready, decisions=decisions))
+    of_long_ago = rows[3].model_copy(update={"id": "a row of long ago"})
+    said = [*zip(rows, ("reject", "fix", "accept"), strict=False), (of_long_ago, "reject")]
+    reviews = [review(row, decision) for row, decision in said]
+    outcome = make(tmp_path, replace(ready, reviews=reviews))
     assert outcome.passed
+    assert outcome.remarks == []
     assert outcome.withheld == {"reject": 1, "fix": 1}
     folder = tmp_path / "1.0.0"
     found = [row.id for row in open_release(folder).rows("unsplit")]
     assert found == [row.id for row in rows[2:]]
     lines = (folder / "withheld.csv").read_text().splitlines()
     assert sorted(lines[1:]) == sorted([f"{rows[0].id},reject", f"{rows[1].id},fix"])
-    assert "1 (fix), 1 (reject)" in (folder / "README.md").read_text()
+    text = (folder / "README.md").read_text()
+    assert "1 (fix), 1 (reject)" in text
+    assert "1 rows were reviewed by people" in text
 
 
 @pytest.mark.parametrize("entry", ["id", "pair", "fake_path", "fake_sha256"])
@@ -152,12 +158,56 @@ def test_the_take_down_list_is_honoured_and_tells_nobody(tmp_path, make, ready, 
     pair = {row.id for row in rows if row.id.rpartition("/")[0] == rows[0].id.rpartition("/")[0]}
     expected = {rows[0].id} if entry == "id" else pair
     assert outcome.withheld == {"take-down": len(expected)}
-    assert outcome.unmatched == 1
+    assert outcome.remarks == ["the take-down list names nothing of this dataset: no/such/row"]
     folder = tmp_path / "1.0.0"
     found = {row.id for row in open_release(folder).rows("unsplit")}
     assert found == {row.id for row in rows} - expected
     for path in folder.rglob("*"):
         assert not path.is_file() or rows[0].id.encode() not in path.read_bytes(), path
+
+
+def test_rejects_of_taken_down_people_stay_behind_too(tmp_path, make, ready):
+    rejects = read_records(ready.rejects, Reject)
+    named = rejects[0].id.rpartition("/")[0]
+    (pair,) = (one for one in ready.pairs if one.key == named)
+    taken = tmp_path / "list.txt"
+    taken.write_text(f"{pair.fake_path}\n", encoding="utf-8-sig")
+    settings = ready.settings.model_copy(update={"take_down": str(taken)})
+    outcome = make(tmp_path, replace(ready, settings=settings))
+    assert outcome.remarks == []
+    left = read_records(tmp_path / "1.0.0" / "rejects.parquet", Reject)
+    assert left == [one for one in rejects if one.id.rpartition("/")[0] != named] != rejects
+
+
+@pytest.mark.parametrize("what", ["rejects", "costs"])
+@pytest.mark.parametrize("content", [None, b"no Parquet", "a table of something else"])
+def test_damaged_rejects_or_costs_are_named(tmp_path, make, ready, what, content):
+    path = tmp_path / f"{what}.parquet"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        write_records(path, [], Pair)
+    source = replace(ready, **{what: path})
+    if what == "costs" and content is None:
+        assert make(tmp_path, source).passed  # nothing was asked of a model
+        return
+    with pytest.raises(OutputError, match=rf"{what}\.parquet .*facext annotate toy"):
+        make(tmp_path, source)
+    assert not (tmp_path / "1.0.0").exists()
+
+
+def test_every_file_is_on_the_disk_before_the_release_is_there(tmp_path, make, monkeypatch):
+    synced, place = set(), tmp_path / "1.0.0"
+    sync = os.fsync
+
+    def spy(descriptor):
+        if not place.exists():
+            synced.add(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    make(tmp_path, formats=("coco",))
+    assert {path.stat().st_ino for path in (place, *place.rglob("*"))} <= synced
 
 
 def test_a_take_down_list_that_is_not_there_stops_the_release(tmp_path, make, ready):

@@ -1,6 +1,7 @@
 """Crops are rebuilt bit by bit from the videos, or the row says why not."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,10 @@ def test_videos_that_are_missing_or_others_are_told_row_by_row(bare, tmp_path, c
     for row in there:
         assert (row.fake.bytes is None) == (row.fake_path in expected.values())
     assert found.rows == sum(row.fake.bytes is not None for row in there)
+    coco = json.loads((place / "coco" / "unsplit.json").read_text())
+    assert len(coco["images"]) == 2 * found.rows
+    assert all((place / "images" / image["file_name"]).is_file() for image in coco["images"])
+    assert {one["image_id"] for one in coco["annotations"]} <= {one["id"] for one in coco["images"]}
 
 
 def test_pixels_that_are_not_the_annotated_ones_are_not_passed_on(

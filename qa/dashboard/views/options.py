@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fict.tree import load_tree
 from qa.dashboard.opened import Opened
-from qa.index import VERDICTS, Filter
+from qa.index import NONE, VERDICTS, Filter
 
 Options = dict[str, list[tuple[str | int, str]]]
 
@@ -13,7 +13,7 @@ def options(opened: Opened) -> Options:
     """Gives the values of each filter that the dataset has, with their names."""
     tree, index, every = load_tree(), opened.index, Filter()
     found: Options = {
-        name: [(value, value or "none") for value in sorted(index.by(name, every)) if value]
+        name: [(value or NONE, value or NONE) for value in sorted(index.by(name, every))]
         for name in ("method", "compression", "split", "writer", "evidence")
     }
     named = {

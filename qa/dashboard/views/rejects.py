@@ -7,6 +7,7 @@ from collections import Counter
 from qa.dashboard.drawing import render
 from qa.dashboard.opened import MAX_LISTED, Opened
 from qa.dashboard.pages import Visit, show
+from qa.index import NONE
 
 
 async def show_rejects(visit: Visit, given: dict[str, str]) -> None:
@@ -30,7 +31,7 @@ def rejects(opened: Opened, reason: str, method: str) -> str:
         reason=reason,
         method=method,
         reasons=[(key, key) for key in sorted(counts["reason"])],
-        methods=[(key, key) for key in sorted(counts["method"])],
+        methods=[(key or NONE, key or NONE) for key in sorted(counts["method"])],
         by_reason=dict(counts["reason"].most_common()),
         by_method=dict(counts["method"].most_common()),
         by_stage=dict(counts["stage"].most_common()),

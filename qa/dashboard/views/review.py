@@ -11,15 +11,18 @@ from qa.dashboard.opened import Opened
 from qa.dashboard.pages import Visit, attempt, put
 from qa.index import Filter
 from qa.reviews import MAX_NOTE, make_review
-from schemas.errors import FacextError, UsageError
-from schemas.reviews import Decision, Review
+from schemas.errors import FacextError, OutputError, UsageError
+from schemas.reviews import LABELS, Decision, Review, labels_hash
 
 KEYS: dict[Decision, str] = {"accept": "a", "reject": "r", "fix": "f"}
 
 
 async def review_form(visit: Visit, row: str, chosen: Filter) -> None:
     """Builds the form; a saved review leads to the next frame of the filter."""
-    earlier = await attempt(_earlier, visit.opened, row)
+    labels = await attempt(_labels, visit.opened, row)
+    if labels is None:
+        return
+    earlier = await attempt(_earlier, visit.opened, row, labels)
     with ui.element("section").classes("card review"):
         put(render("review.html"))
         note = ui.textarea("Note").props(f"outlined dense autogrow maxlength={MAX_NOTE}")
@@ -31,7 +34,9 @@ async def review_form(visit: Visit, row: str, chosen: Filter) -> None:
                 async def decide(decision: Decision = decision) -> None:
                     if decision == "fix" and not label.value.strip():
                         label.run_method("focus")
-                    made = make_review(row, visit.reviewer, decision, label.value, note.value)
+                    made = make_review(
+                        row, visit.reviewer, decision, label.value, note.value, labels
+                    )
                     await _save(visit.opened, made, chosen)
 
                 ui.button(f"{decision} ({key})", on_click=decide, color=None).props(
@@ -43,26 +48,49 @@ async def review_form(visit: Visit, row: str, chosen: Filter) -> None:
 async def _save(opened: Opened, review: Review, chosen: Filter) -> None:
     """Saves a review, exports all, and goes on to the next frame."""
     try:
-        after = await run.io_bound(_saved, opened, review, chosen)
+        saved = await run.io_bound(save, opened, review, chosen)
     except UsageError as error:
         ui.notify(str(error), type="warning")
     except FacextError as error:
         ui.notify(f"not saved: {error}", type="negative", timeout=10_000)
     else:
-        ui.notify(f"saved: {review.decision}", type="positive", timeout=1500)
+        after, lacking = saved or (review.id, "")  # nothing comes back where the server stops
+        if lacking:
+            ui.notify(f"saved, but not exported: {lacking}", type="negative", timeout=10_000)
+        else:
+            ui.notify(f"saved: {review.decision}", type="positive", timeout=1500)
         ui.navigate.to(address("/record", chosen, id=after))
 
 
-def _saved(opened: Opened, review: Review, chosen: Filter) -> str:
-    """Saves and exports; gives the frame to go on with, which is the same one at the end."""
+def save(opened: Opened, review: Review, chosen: Filter) -> tuple[str, str]:
+    """Saves a review and exports all.
+
+    Returns:
+        The frame to go on with, which is the same one at the end, and why the export failed; empty
+        where it did not.
+
+    Raises:
+        UsageError: The review is incomplete or too long; nothing is saved.
+        OutputError: It cannot be saved.
+    """
+    after = opened.index.beside(review.id, chosen)[1] or review.id
     opened.reviews.add(review)
-    opened.reviews.export(opened.reviews_path)
-    return opened.index.beside(review.id, chosen)[1] or review.id
+    try:
+        opened.reviews.export(opened.reviews_path)
+    except OutputError as error:
+        return after, str(error)
+    return after, ""
 
 
-def _earlier(opened: Opened, row: str) -> str:
+def _labels(opened: Opened, row: str) -> str:
+    """Gives the hash of the labels that are shown, and that a review made here is about."""
+    found = opened.lookup.frame(row)
+    return labels_hash(found.model_dump(include=set(LABELS))) if found else ""
+
+
+def _earlier(opened: Opened, row: str, labels: str) -> str:
     told = [(one, when(one)) for one in reversed(opened.reviews.of(row))]
-    return render("earlier.html", reviews=told)
+    return render("earlier.html", reviews=told, labels=labels)
 
 
 def when(review: Review) -> str:

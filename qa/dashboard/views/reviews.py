@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from qa.agreement import cohen, fleiss, newest
+from qa.agreement import cohen, fleiss
 from qa.dashboard.drawing import number, percent, render, short
 from qa.dashboard.opened import Opened
 from qa.dashboard.pages import Visit, show
 from qa.dashboard.views.review import when
 from qa.index import Filter
-from schemas.reviews import decided
+from schemas.reviews import decided, newest
 
 MOST = 100
 

@@ -137,6 +137,7 @@ def bomb(width, height):
     [
         (bomb(60_000, 60_000), "picture_too_large"),
         (bomb(5000, 5000), "picture_too_large"),
+        (bomb(20_000, 64), "picture_too_large"),  # few pixels, but a long side
         (bomb(64, 64), "no_picture"),  # its pixels are missing
         (url_of(np.zeros((4, 400, 3), np.uint8)), "picture_too_small"),
         (url_of(np.zeros((64, 64, 3), np.uint8), "gif"), "no_picture"),

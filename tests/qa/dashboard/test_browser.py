@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.browser import CHROMIUM, open_browser
 from benchmarks.dashboard import served
-from schemas.reviews import Review
+from schemas.reviews import Review, labels_hash
 from schemas.shards import read_records
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -140,12 +140,14 @@ def test_a_review_by_keyboard_is_seen_and_exported(page, address, rows):
     page.keyboard.press("r")
     page.wait_for_selector(f"text={rows[1].id}")
     saved = read_records(folder / "reviews.parquet", Review)
-    assert [(r.id, r.reviewer, r.decision, r.note) for r in saved] == [
-        (rows[0].id, "Ana", "reject", NOTE)
+    labels = labels_hash(rows[0].model_dump())
+    assert [(r.id, r.reviewer, r.decision, r.note, r.labels_hash) for r in saved] == [
+        (rows[0].id, "Ana", "reject", NOTE, labels)
     ]
     page.keyboard.press("k")
     page.wait_for_selector(".earlier")
     assert NOTE in page.locator(".earlier").inner_text()
+    assert "before the labels changed" not in page.locator(".earlier").inner_text()
     page.keyboard.press("f")
     page.wait_for_selector("text=say which label is wrong")
     page.goto(f"{here}/reviews")

@@ -18,8 +18,8 @@ async def inner(scope, receive, send):
         await PlainTextResponse("secret")(scope, receive, send)
 
 
-def client(host="127.0.0.1", token="", at="127.0.0.1"):
-    return TestClient(Guard(inner, host, token), base_url=f"http://{at}:8090")
+def client(host="127.0.0.1", token="", at="127.0.0.1", scheme="http"):
+    return TestClient(Guard(inner, host, token), base_url=f"{scheme}://{at}:8090")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
@@ -60,6 +60,33 @@ def test_a_token_opens_and_a_cookie_stands_for_it():
     assert TOKEN not in welcomed.headers["set-cookie"]
     assert visitor.get("/").text == "secret"
     assert client("0.0.0.0", TOKEN).get("/", headers={"cookie": f"{COOKIE}=x"}).status_code == 401
+
+
+def test_behind_a_proxy_the_token_opens_and_the_cookie_is_for_encrypted_connections():
+    visitor = client(token=TOKEN, at="qa.example.org", scheme="https")
+    assert visitor.get("/").status_code == 401
+    welcomed = visitor.get(f"/?token={TOKEN}", follow_redirects=False)
+    assert "; secure" in welcomed.headers["set-cookie"].lower()
+    assert visitor.get("/", headers={"origin": "https://qa.example.org:8090"}).text == "secret"
+    assert visitor.get("/", headers={"origin": "https://evil.example"}).status_code == 403
+    plain = client(token=TOKEN).get(f"/?token={TOKEN}", follow_redirects=False)
+    assert "secure" not in plain.headers["set-cookie"].lower()
+
+
+def test_cookies_of_others_on_the_host_do_no_harm():
+    visitor = client(token=TOKEN)
+    welcomed = visitor.get(f"/?token={TOKEN}", follow_redirects=False)
+    ours = welcomed.headers["set-cookie"].partition(";")[0]
+    for odd in ("a[0]=1", 'b={"x": 1, "y": 2}', "noname", "c@d=é"):
+        for shown in (f"{odd}; {ours}", f"{ours}; {odd}"):
+            headers = {"cookie": shown.encode()}
+            assert client(token=TOKEN).get("/", headers=headers).text == "secret", shown
+
+
+def test_an_unreadable_host_or_origin_is_refused():
+    for headers in ({"host": "["}, {"origin": "http://["}):
+        for token in ("", TOKEN):
+            assert client(token=token).get("/", headers=headers).status_code == 403
 
 
 def test_websockets_are_guarded_alike():

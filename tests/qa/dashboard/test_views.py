@@ -14,6 +14,7 @@ from qa.dashboard.views.record import record
 from qa.dashboard.views.records import records
 from qa.dashboard.views.regions import regions
 from qa.dashboard.views.rejects import rejects
+from qa.dashboard.views.review import save
 from qa.dashboard.views.reviews import reviews
 from qa.index import Filter, Index, prepare
 from qa.lookup import Lookup
@@ -167,6 +168,34 @@ def test_rejects_are_listed_by_reason_and_controls_are_told(open_rows, rows, tmp
     opened.source.rejects.write_bytes(b"no parquet")
     with pytest.raises(OutputError, match=r"rejects\.parquet cannot be read"):
         rejects(opened, "", "")
+
+
+def test_the_bar_of_what_is_empty_leads_to_its_rows(open_rows, rows, tmp_path):
+    splits = {"train": rows[:2], "": rows[2:5]}
+    mixed = [r.model_copy(update={"split": name}) for name, of in splits.items() for r in of]
+    lost = Reject(
+        id="toy/lost", dataset="toy", method="", compression="", pair="", frame_index=None,
+        stage="plan", reason="no_partner", detail="lost.mp4",
+    )  # fmt: skip
+    opened = open_rows(tmp_path, mixed, [lost, lost.model_copy(update={"method": "X"})])
+    assert 'href="/records?split=none">none</a>' in overview(opened)
+    assert opened.index.count(Filter.of({"split": "none"})) == 3
+    assert opened.index.count(Filter(split="train")) == 2
+    page = records(opened, Filter(split="none"), 0)
+    assert '<option value="none" selected>none</option>' in page
+    assert 'href="/rejects?method=none">none</a>' in rejects(opened, "", "")
+    assert [one["id"] for one in opened.rejects("", "none")] == ["toy/lost"]
+
+
+def test_a_review_that_is_saved_is_told_as_saved(open_rows, rows, tmp_path):
+    opened = open_rows(tmp_path, rows[:2])
+    made = [make_review(row.id, "Ana", "accept") for row in rows[:2]]
+    assert save(opened, made[0], Filter()) == (rows[1].id, "")
+    opened.reviews_path.write_bytes(b"PAR1 cut off")
+    after, lacking = save(opened, made[1], Filter())
+    assert after == rows[1].id
+    assert "reviews.parquet cannot be read" in lacking
+    assert opened.reviews.all() == made
 
 
 def test_costs_are_summed_over_time(open_rows, rows, tmp_path, write_source):

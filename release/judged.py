@@ -1,0 +1,57 @@
+"""What people decided of the rows as they are now: a review is of the labels that were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from release.source import Source
+from schemas.errors import OutputError
+from schemas.reviews import LABELS, Decision, decided, labels_hash
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What reviews say of a dataset.
+
+    Attributes:
+        decisions: The decision on each row that was reviewed as it is.
+        outdated: Rows that were reviewed only before their labels changed.
+    """
+
+    decisions: Mapping[str, Decision]
+    outdated: int
+
+
+def judge(source: Source) -> Judged:
+    """Gives the decisions that hold: those on labels that the rows still have.
+
+    Raises:
+        OutputError: A shard is damaged.
+    """
+    wanted = {review.id for review in source.reviews}
+    now = {row["id"]: labels_hash(row) for row in _rows(source.shards, wanted)}
+    holding = [one for one in source.reviews if now.get(one.id) == one.labels_hash]
+    decisions = decided(holding)
+    return Judged(decisions, len(now.keys() - decisions.keys()))
+
+
+def _rows(shards: Sequence[Path], wanted: set[str]) -> Iterator[dict[str, Any]]:
+    """Gives the labels of the wanted rows; memory holds a row group."""
+    ids = pa.array(sorted(wanted), pa.string())
+    for shard in shards if wanted else ():
+        try:
+            with pq.ParquetFile(shard) as file:
+                for number in range(file.num_row_groups):
+                    here = pc.is_in(file.read_row_group(number, columns=["id"])["id"], ids)
+                    if pc.any(here).as_py():
+                        group = file.read_row_group(number, columns=["id", *LABELS])
+                        yield from group.filter(here).to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise OutputError(f"the shard {shard} is damaged: {error}") from error
