@@ -133,22 +133,9 @@ def check_output(folder: Path) -> None:
 
 
 def waiting(run: Run, planned: Sequence[PlannedPair]) -> list[PlannedPair]:
-    """Gives the pairs to work on: not annotated yet, at most as many as the run's limit.
-
-    Those that failed before come last, so that a limit is not used up by what fails again.
-    """
+    """Gives the pairs to work on: not annotated yet, at most as many as the run's limit."""
     found = [pair for pair in planned if not is_annotated(run, pair)]
-    found.sort(key=lambda pair: _failed(run, pair))
     return found[: run.limit] if run.limit else found
-
-
-def _failed(run: Run, pair: PlannedPair) -> bool:
-    """Tells whether an earlier run tried a pair and could not do it."""
-    measured, explained = (
-        run.measured.state(pair.measure_unit),
-        run.explained.state(pair.explain_unit),
-    )
-    return bool((measured and measured.retry) or (explained and explained.retry))
 
 
 # ---- measure ------------------------------------------------------------------------------------

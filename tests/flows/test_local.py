@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections import Counter
-from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -15,7 +14,6 @@ from pycocotools import mask as coco
 from flows import stages
 from flows.explain import explain, is_annotated
 from flows.local import annotate_dataset
-from flows.measure import bury
 from flows.run import PlannedPair, make_run
 from schemas.records import Reject
 from schemas.shards import read_metadata, read_records
@@ -167,16 +165,6 @@ def test_a_limit_is_on_new_work_and_keeps_what_is_done(annotated, tmp_path, writ
         assert (summary.pairs, summary.open_pairs) == (12, 12 - done)
         assert len({(r.method, r.compression, r.pair) for r in rows_of(run)}) <= done
     assert all_bytes(run) == all_bytes(whole)
-
-
-def test_what_failed_before_does_not_use_up_a_limit(tmp_path, write_manifest):
-    run = make_run("toy", write_manifest(tmp_path), limit=1)
-    planned = stages.plan(run)
-    (first,) = stages.waiting(run, planned)
-    bury(run, first)
-    (second,) = stages.waiting(run, planned)
-    assert second == planned[1] != first
-    assert stages.waiting(replace(run, limit=0), planned)[-1] == first
 
 
 def test_a_bug_is_a_reject_until_a_later_run_does_better(tmp_path, write_manifest, monkeypatch):
