@@ -21,6 +21,10 @@ NOTE = "<script>alert(1)</script> the nose is <b>not</b> redder"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 
+LOADED = """document.images.length > 0
+    && [...document.images].every(i => i.complete && i.naturalWidth > 0)"""
+"""An empty page has no image that is not loaded."""
+
 
 @pytest.fixture(scope="module")
 def address(annotated, write_manifest, tmp_path_factory):
@@ -100,7 +104,7 @@ def test_layers_are_toggled_and_phrases_light_their_masks(page, address, rows):
     row = next(row for row in rows if len(row.explanation_masks) > 1)
     page.goto(f"{here}/record?id={quote(row.id)}")
     stage = page.locator("[data-stage]")
-    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    page.wait_for_function(LOADED)
     for key, side in (("1", "real"), ("3", "difference"), ("2", "fake")):
         page.keyboard.press(key)
         assert (
