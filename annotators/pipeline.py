@@ -7,7 +7,7 @@ questions).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,18 +16,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from annotators.backends import LEAST_FACE_SCORE, backends
 from annotators.diff import Artifact, diff
 from annotators.evidence import Gauge, measure
 from annotators.localise import Located, localise
 from annotators.origin import noise_departure
 from fict.headpose import coarsen_far_side
-from fict.identity import likeness, load_network
-from fict.labelmap import PARSERS, Parser, check_parser
-from fict.landmarks import LANDMARK_BACKENDS, LandmarkBackend
+from fict.identity import likeness
+from fict.landmarks import LandmarkBackend
 from fict.tree import Tree, load_tree
 from schemas import rle
 from schemas.calibration import load_calibration
-from schemas.errors import Rejected, RejectReason, UsageError, nearest
+from schemas.errors import Rejected, RejectReason
 from schemas.manifest import Measure
 from schemas.records import (
     ArtifactMask,
@@ -48,8 +48,6 @@ CONTROL = "none"
 """Class of a method that forges nothing."""
 KEEPS_IDENTITY = ("expression reenactment", "attribute edit")
 """Classes of methods that leave the person who is seen the same."""
-LEAST_FACE_SCORE = 0.0
-"""Below this a mesh is no face at all; between it and the manifest's gate it is a poor one."""
 LOSSLESS = "c0"
 """Compression level at which the noise of the sensor is still there."""
 Labels = NDArray[np.uint8]
@@ -325,46 +323,6 @@ class _TimedFinder:
     def __init__(self, finder: LandmarkBackend) -> None:
         self.detect = CLOCK.timed("faces", finder.detect)
         self.track = CLOCK.timed("faces", finder.track)
-
-
-def backends(settings: Measure) -> tuple[Callable[[float], LandmarkBackend], Parser]:
-    """Gives the landmark and parsing backends that the settings name.
-
-    Raises:
-        UsageError: There is none of that name; the message lists those there are.
-        BackendUnavailable: What a backend needs is not here.
-    """
-    finder = _chosen(LANDMARK_BACKENDS, settings.landmarks, "landmarks")
-    parser = _chosen(PARSERS, settings.parser, "parser")
-    check_parser(settings.parser)
-    return finder, parser
-
-
-def check_backends(settings: Measure) -> None:
-    """Loads the landmark backend once, so that what it lacks stops a run before any work.
-
-    Raises:
-        UsageError: A backend of that name does not exist.
-        BackendUnavailable: It cannot run here.
-    """
-    make_finder, _ = backends(settings)
-    make_finder(LEAST_FACE_SCORE)
-    if settings.gates.min_identity is not None:
-        load_network()
-
-
-def backend_names(settings: Measure) -> tuple[str, ...]:
-    """Gives the names of all backends that the settings use, for `fict.weights.weights_used`."""
-    gates = () if settings.gates.min_identity is None else ("identity",)
-    return (settings.landmarks, settings.parser, *gates)
-
-
-def _chosen(family: Mapping[str, T], name: str, key: str) -> T:
-    if name not in family:
-        raise UsageError(
-            f"measure.{key}: no backend '{name}'{nearest(name, family)}; known: {', '.join(family)}"
-        )
-    return family[name]
 
 
 def _png(image: Labels, path: str) -> Picture:

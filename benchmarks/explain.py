@@ -6,7 +6,6 @@ says what the client adds, loses, pays and lets through while the server does it
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import tempfile
@@ -22,7 +21,7 @@ from benchmarks.explain_material import forged, repeat
 from benchmarks.explain_memory import measure_memory
 from benchmarks.explain_money import KILLS, measure_budget, measure_kills
 from benchmarks.explain_speed import Load, measure_speed
-from flows.run import Progress, Run
+from flows.run import Progress, Run, cores
 from schemas.errors import OutputError
 from schemas.provenance import source_hash
 
@@ -69,7 +68,7 @@ def run(size: Size, progress: Progress) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="facext-bench-") as folder:
         _check_room(Path(folder), size.records * RECORD_BYTES)
-        base = forged(Path(folder), progress, len(os.sched_getaffinity(0)))
+        base = forged(Path(folder), progress, cores())
         return measure(Path(folder), base, size, progress)
 
 
@@ -98,9 +97,8 @@ def measure(folder: Path, base: Run, size: Size, progress: Progress) -> dict[str
     found = {key: part.pop(key) for key in GOALS for part in parts.values() if key in part}
     found |= parts
     found["met"] = {key: goal.is_met(found) for key, goal in GOALS.items()}
-    cores = len(os.sched_getaffinity(0))
     return found | {
-        "cores": cores, "python": platform.python_version(), "code": source_hash(*CODE),
+        "cores": cores(), "python": platform.python_version(), "code": source_hash(*CODE),
     }  # fmt: skip
 
 

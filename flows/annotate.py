@@ -17,9 +17,8 @@ from flows.artifacts import leave_artifacts
 from flows.compact import compact
 from flows.explain import Explained, explain
 from flows.report import report
-from flows.resume import settle
+from flows.resume import begin
 from flows.run import PlannedPair, Resume, Run, Summary, make_run
-from flows.runners import check_runner
 
 
 def _log_progress(stage: str, done: int, total: int) -> None:
@@ -30,10 +29,7 @@ def _log_progress(stage: str, done: int, total: int) -> None:
 @task(name="plan")
 def plan_task(run: Run) -> list[PlannedPair]:
     """Checks that the run may go on from what is there, and freezes the plan."""
-    check_runner(run)
-    settle(run)
-    run.sweep()
-    return stages.freeze_plan(run)
+    return begin(run)
 
 
 @task(name="measure")

@@ -8,9 +8,8 @@ from flows import stages
 from flows.compact import compact
 from flows.explain import explain
 from flows.report import report
-from flows.resume import settle
+from flows.resume import begin
 from flows.run import Progress, Run, Summary
-from flows.runners import check_runner
 from schemas.errors import FacextError
 from schemas.stopwatch import CLOCK
 
@@ -46,10 +45,7 @@ def annotate_dataset(run: Run, progress: Progress) -> Outcome:
     """
     CLOCK.take()
     with CLOCK.step("plan"):
-        check_runner(run)
-        settle(run)
-        run.sweep()
-        plan = stages.freeze_plan(run)
+        plan = begin(run)
         pairs = stages.waiting(run, plan)
     measured = stages.measure(run, pairs, progress)
     explained = explain(run, pairs, progress)

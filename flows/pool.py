@@ -94,7 +94,7 @@ class Workers(Generic[T, R]):
         return ProcessPoolExecutor(
             processes,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin,
+            initializer=_begin_process,
             initargs=(self._start, self._settings),
         )
 
@@ -134,11 +134,11 @@ def _abandon_children() -> None:
         child.kill()
 
 
-def _begin(start: Callable[[Any], None], settings: Any) -> None:
+def _begin_process(start: Callable[[Any], None], settings: Any) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, where a backend loads it
-    start_worker(start, settings)
+    begin(start, settings)
 
 
 class _Start(threading.local):
@@ -150,7 +150,7 @@ class _Start(threading.local):
 _START = _Start()
 
 
-def start_worker(start: Callable[[Any], None], settings: Any) -> None:
+def begin(start: Callable[[Any], None], settings: Any) -> None:
     """Starts a worker; what it lacks is told when it gets work, as a pool would hide it."""
     try:
         start(settings)

@@ -43,7 +43,7 @@ def report(run: Run, *, anew: bool = False) -> Path:
 
 def _digest(run: Run) -> str:
     made_from = (
-        run.output / "annotations.json",
+        run.stamp_path,
         run.costs_path,
         run.output / "qa" / "parroting.parquet",
     )

@@ -11,12 +11,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from annotators.pipeline import backend_names
+from annotators.backends import backend_names
 from fict.tree import load_tree
 from fict.weights import weights_used
 from flows.hashes import Hashes
-from flows.run import Resume, Run
-from flows.stages import check_run
+from flows.run import PlannedPair, Resume, Run
+from flows.runners import check_runner
+from flows.stages import check_run, freeze_plan
 from flows.units import EXPLAINING, measuring_code, read_json
 from schemas.arrow import FORMAT_VERSION
 from schemas.atomic import write_text
@@ -61,6 +62,18 @@ def settle(run: Run) -> None:
     anew = run.generation + (run.resume == "never" and there and not begun)
     record = json.dumps({"facts": facts, "generation": anew}, sort_keys=True, indent=1)
     write_text(run.configuration_path, record + "\n")
+
+
+def begin(run: Run) -> list[PlannedPair]:
+    """Checks that a run can be had and may go on from what is there, and freezes its plan.
+
+    Raises:
+        FacextError: As `settle`, `flows.runners.check_runner` and `flows.stages.freeze_plan`.
+    """
+    check_runner(run)
+    settle(run)
+    run.sweep()
+    return freeze_plan(run)
 
 
 def facts_of(run: Run) -> Facts:

@@ -14,8 +14,7 @@ from functools import partial
 import cv2
 
 from flows.measure import Seconds, bury, measure_unit, start_worker
-from flows.pool import Workers, if_started
-from flows.pool import start_worker as begin
+from flows.pool import Workers, begin, if_started
 from flows.run import PlannedPair, Run
 from schemas.errors import BackendUnavailable, UsageError
 

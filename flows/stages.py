@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from annotators.pipeline import CONTROL, backend_names, check_backends, reject
+from annotators.backends import backend_names, check_backends
+from annotators.pipeline import CONTROL, reject
 from fict.tree import load_tree
 from fict.weights import weights_used
 from flows.explain import check_explainer, explain_hash, is_annotated

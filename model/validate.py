@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
 import torch
 from accelerate import Accelerator
@@ -11,6 +11,7 @@ from torch import nn
 from model.batch import Collate
 from model.fifa import FifaMLLM
 from model.losses import NAMES, counts, total
+from model.metrics.labels import auc
 from model.samples import Samples
 
 
@@ -52,20 +53,11 @@ def validate(
     sums = accelerator.reduce(sums, reduction="sum").cpu()
     scores = accelerator.reduce(scores.nan_to_num(), reduction="sum").cpu()
     losses, counted = sums[: len(NAMES)], sums[len(NAMES) : 2 * len(NAMES)]
+    area = auc(scores[0].tolist(), scores[1].tolist())
     return {
         "loss": float(total(losses, counted, config.loss)),
         **dict(zip(NAMES, (losses / counted.clamp(min=1)).tolist(), strict=True)),
         "mask_iou": float(sums[-2] / counted[1].clamp(min=1)),
         "token_accuracy": float(sums[-1] / counted[0].clamp(min=1)),
-        "det_auc": auc(scores[0].tolist(), scores[1].tolist()),
+        "det_auc": math.nan if area is None else area,
     }
-
-
-def auc(scores: Sequence[float], labels: Sequence[float]) -> float:
-    """Gives the area under the ROC curve, ties counted half; NaN where one class is missing."""
-    fake = torch.tensor([s for s, label in zip(scores, labels, strict=True) if label])
-    real = torch.tensor([s for s, label in zip(scores, labels, strict=True) if not label])
-    if not len(fake) or not len(real):
-        return float("nan")
-    above = (fake[:, None] > real).float() + 0.5 * (fake[:, None] == real).float()
-    return float(above.mean())

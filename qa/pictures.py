@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from schemas import rle
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Picture, Region
+from sources.pictures import from_picture
 
 Image = NDArray[np.uint8]
 
@@ -23,6 +24,7 @@ FADE = 0.55
 """Regions after the seventh take the colours again, each time this much closer to white."""
 GAIN = 6
 """The difference is shown this many times as strong."""
+JPEG_QUALITY = 85
 PANELS = ("real", "fake", "difference", "regions", "artifact mask")
 
 
@@ -67,11 +69,11 @@ def decode(picture: Picture) -> Image:
     Raises:
         OutputError: It is no picture, or a damaged one.
     """
-    encoded = np.frombuffer(picture.bytes or b"", np.uint8)
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
+    encoded = picture.bytes or b""
+    image = from_picture(encoded)
     if image is None:
-        raise OutputError(f"a stored picture of {encoded.size} bytes cannot be decoded")
-    return np.asarray(image, dtype=np.uint8)
+        raise OutputError(f"a stored picture of {len(encoded)} bytes cannot be decoded")
+    return image
 
 
 def regions(image: Image, chosen: Sequence[Region]) -> Image:
@@ -99,13 +101,6 @@ def strip(row: AnnotatedFrame, side: int = 256, gap: int = 4) -> Image:
     bar = np.full((side, gap, 3), 255, np.uint8)
     parts = [part for image in images for part in (image, bar)][:-1]
     return np.hstack(parts)
-
-
-def to_jpeg(image: Image, quality: int = 85) -> bytes:
-    """Encodes an RGB image as JPEG."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return bytes(encoded.tobytes())
 
 
 def outline(mask: NDArray[np.bool_]) -> str:

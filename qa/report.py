@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from qa.explanation import colours, css, marked
 from qa.parroting import Parroting
-from qa.pictures import panels, strip, to_jpeg
-from qa.statistics import collect, write_text_tables
+from qa.pictures import JPEG_QUALITY, panels, strip
+from qa.statistics import Statistics, collect, write_text_tables
 from qa.tables import Source, write_tables
 from qa.wording import wording, written
 from schemas.arrow import arrow_schema, from_table
@@ -27,6 +27,7 @@ from schemas.atomic import write_text
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Reject
 from schemas.shards import read_metadata, read_records
+from sources.pictures import to_jpeg
 
 MAX_SAMPLES = 24
 MAX_REJECTS = 200
@@ -54,48 +55,56 @@ def write_report(source: Source, folder: Path) -> Path:
         )
     tables = write_tables(source, folder / "tables")
     write_text_tables(paths, tables)
-    statistics = collect(tables)
     rejected = read_records(source.rejects, Reject) if source.rejects.is_file() else []
     pictures = folder / "frames"
-    facts = read_metadata(paths[0])
     try:
         shutil.rmtree(pictures, ignore_errors=True)
         pictures.mkdir(parents=True)
-        page = (
-            _environment()
-            .get_template("report.html")
-            .render(
-                name=source.name,
-                title=facts["title"],
-                facts=facts,
-                controls=sum(one.method in facts["controls"] for one in rejected),
-                frames=sum(pq.read_metadata(path).num_rows for path in paths),
-                tables={
-                    "Frames": _table(statistics.frames),
-                    "Pose and size": _table(statistics.views),
-                    "Splits": _table(statistics.splits),
-                    "Regions": _table(statistics.regions),
-                    "Evidence": _table(statistics.evidence),
-                    "Statements": _table(statistics.verdicts),
-                    "Rejects by reason": _table(statistics.rejects),
-                },
-                text={
-                    "By writer": _figures(statistics.text.quality, "text"),
-                    "Fallbacks": _figures(statistics.text.fallbacks, "fallbacks"),
-                    "Parroting": _figures(_parroting(folder / "parroting.parquet"), "parroting"),
-                },
-                rejects=rejected[:MAX_REJECTS],
-                rejects_total=len(rejected),
-                samples=[
-                    _sample(number, row, pictures) for number, row in enumerate(samples(paths))
-                ],
-            )
+        template = _environment().get_template("report.html")
+        page = template.render(
+            name=source.name,
+            **_told(paths, rejected),
+            **_counted(collect(tables), _parroting(folder / "parroting.parquet")),
+            samples=[_sample(number, row, pictures) for number, row in enumerate(samples(paths))],
         )
         write_text(folder / "index.html", page)
     except OSError as error:
         why = error.strerror or error
         raise OutputError(f"cannot write the report into {folder}: {why}") from error
     return folder / "index.html"
+
+
+def _told(paths: Sequence[Path], rejected: Sequence[Reject]) -> dict[str, Any]:
+    """Gives what the shards say of themselves, and the rejects."""
+    facts = read_metadata(paths[0])
+    return {
+        "title": facts["title"],
+        "facts": facts,
+        "controls": sum(one.method in facts["controls"] for one in rejected),
+        "frames": sum(pq.read_metadata(path).num_rows for path in paths),
+        "rejects": rejected[:MAX_REJECTS],
+        "rejects_total": len(rejected),
+    }
+
+
+def _counted(statistics: Statistics, parroting: pd.DataFrame) -> dict[str, Any]:
+    """Gives the tables."""
+    return {
+        "tables": {
+            "Frames": _table(statistics.frames),
+            "Pose and size": _table(statistics.views),
+            "Splits": _table(statistics.splits),
+            "Regions": _table(statistics.regions),
+            "Evidence": _table(statistics.evidence),
+            "Statements": _table(statistics.verdicts),
+            "Rejects by reason": _table(statistics.rejects),
+        },
+        "text": {
+            "By writer": _figures(statistics.text.quality, "text"),
+            "Fallbacks": _figures(statistics.text.fallbacks, "fallbacks"),
+            "Parroting": _figures(parroting, "parroting"),
+        },
+    }
 
 
 def _parroting(path: Path) -> pd.DataFrame:
@@ -174,9 +183,9 @@ def _sample(number: int, row: AnnotatedFrame, folder: Path) -> dict[str, Any]:
     if row.real.bytes and row.fake.bytes:
         for panel, image in panels(row, PANEL_PX).items():
             file = f"{number:03d}-{panel.replace(' ', '-')}.jpg"
-            (folder / file).write_bytes(to_jpeg(image))
+            (folder / file).write_bytes(to_jpeg(image, JPEG_QUALITY))
             files[panel] = f"{folder.name}/{file}"
-        (folder / f"{number:03d}-strip.jpg").write_bytes(to_jpeg(strip(row)))
+        (folder / f"{number:03d}-strip.jpg").write_bytes(to_jpeg(strip(row), JPEG_QUALITY))
     return {
         "row": row,
         "files": files,

@@ -9,12 +9,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import cv2
-import numpy as np
 import rlemasklib
-from numpy.typing import NDArray
 
 from schemas.records import SEG
+from sources.pictures import from_picture
 
 Row = Mapping[str, Any]
 Size = tuple[int, int]
@@ -116,20 +114,12 @@ PICTURES = "pictures"
 ROW_CHECK_NAMES: Sequence[str] = (*ROW_CHECKS, PICTURES)
 
 
-def decode(encoded: bytes) -> NDArray[np.uint8] | None:
-    """Decodes a stored crop to `(S, S, 3) uint8` RGB; None for what is no picture."""
-    if not encoded:
-        return None
-    found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-    return None if found is None else np.asarray(found, dtype=np.uint8)
-
-
 def pixel_hash(encoded: bytes | None, size: Size) -> str:
     """Gives the hash of a stored crop's pixels, `real_pixels_sha256` of a released row.
 
     Empty for one that does not decode, or not to the crop's size.
     """
-    image = decode(encoded or b"")
+    image = from_picture(encoded or b"")
     if image is None or image.shape[:2] != size:
         return ""
     return hashlib.sha256(image.tobytes()).hexdigest()

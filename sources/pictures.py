@@ -91,6 +91,14 @@ def to_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
     return encoded.tobytes()
 
 
+def from_picture(encoded: bytes) -> NDArray[np.uint8] | None:
+    """Decodes a stored crop to `(S, S, 3) uint8` RGB; None for what is no picture."""
+    if not encoded:
+        return None
+    found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return None if found is None else np.asarray(found, dtype=np.uint8)
+
+
 def is_pictures(path: Path) -> bool:
     """Tells whether a path is a folder of frames or a picture, not a video file."""
     return path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES

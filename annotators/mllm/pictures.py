@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from annotators.explain import NoAnswer
 from schemas import rle
 from schemas.records import MeasuredFrame, Picture, Region
+from sources.pictures import to_jpeg
 
 Image = NDArray[np.uint8]
 
@@ -53,19 +54,21 @@ class Pictures:
         """A copy of the fake side with numbered outlines of its regions."""
         image = _resized(_decode(self._frame.fake), self._size)
         masks = [_mask(region, self._size) for region in self._frame.regions]
-        return _data_url(_jpeg(outlined(image, masks)))
+        return _data_url(to_jpeg(outlined(image, masks), QUALITY))
 
     @functools.cached_property
     def mask(self) -> str:
         """The artifact mask, white on black."""
         mask = rle.decode(self._frame.artifact.segmentation).astype(np.uint8) * 255
-        return _data_url(_jpeg(np.repeat(_resized(mask, self._size)[..., None], 3, axis=2)))
+        return _data_url(
+            to_jpeg(np.repeat(_resized(mask, self._size)[..., None], 3, axis=2), QUALITY)
+        )
 
     def _side(self, picture: Picture) -> str:
         encoded = _bytes(picture)
         if self._frame.artifact.segmentation.size[0] == self._size:
             return _data_url(encoded)  # as it is stored: nothing to decode, nothing lost
-        return _data_url(_jpeg(_resized(_decode(picture), self._size)))
+        return _data_url(to_jpeg(_resized(_decode(picture), self._size), QUALITY))
 
 
 def outlined(image: Image, masks: list[NDArray[np.bool_]]) -> Image:
@@ -136,11 +139,6 @@ def _resized(image: Image, size: int) -> Image:
     if len(image) == size:
         return image
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
-
-
-def _jpeg(image: Image) -> bytes:
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1])
 
 
 def _data_url(encoded: bytes) -> str:

@@ -31,7 +31,7 @@ from benchmarks.speed.whole import (
     measure_shards,
 )
 from benchmarks.speed.work import contest
-from flows.run import Progress
+from flows.run import Progress, cores
 from schemas.provenance import source_hash
 
 CODE = ("schemas", "fict", "sources", "annotators", "flows", "benchmarks/speed",
@@ -85,7 +85,7 @@ def run(size: Size, progress: Progress) -> dict[str, Any]:
     found["met"] = {key: goal.is_met(found) for key, goal in GOALS.items()}
     return found | {
         "seconds": round(time.monotonic() - begun, 1),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "load_before": load,
         "python": platform.python_version(),
         "code": source_hash(*CODE),

@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.speed.material import MANIFEST
+from benchmarks.explain_material import MANIFEST
 from flows import stages
 from flows.local import annotate_dataset
 from flows.run import Progress, Run

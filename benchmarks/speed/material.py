@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from flows.run import Progress, Run
+from benchmarks.explain_material import DATASET, LEVEL, MANIFEST
+from flows.run import Progress, Run, cores
 from schemas.manifest import Manifest
 from schemas.records import Pair
 from sources.forge import forge
@@ -21,21 +22,12 @@ METHODS = {
     "MouthWarp": "expression reenactment",
     "LipRecolour": "attribute edit",
 }
-LEVEL = "c23"
 TINY = (240, 320)
 TINY_FRAMES = 6
 """Size and length of the clips of runs with thousands of units."""
 TINY_MEASURE = {"frames": 2, "context": 1, "crop_size": 128}
-MANIFEST = "manifest.yaml"
 
-BLOCK = {
-    "title": "Forged faces",
-    "real": "original_sequences/youtube/{compression}/videos/{target}.mp4",
-    "fake": "manipulated_sequences/{method}/{compression}/videos/{target}_{source}.mp4",
-    "compressions": [LEVEL],
-    "licence": {"name": "public domain (NASA, United States Navy)", "redistribute_pixels": True},
-    "splits_may_leak": True,
-}
+BLOCK = DATASET | {"title": "Forged faces", "splits_may_leak": True}
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ def forged(
     """Forges pairs of two faces by some methods; gives their folder."""
     forge(
         folder, methods=methods, frames=frames, compressions=(LEVEL,), size=size,
-        workers=len(os.sched_getaffinity(0)),
+        workers=cores(),
         progress=lambda done, total: progress("forge", done, total),
     )  # fmt: skip
     return folder

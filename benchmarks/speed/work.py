@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from annotators.pipeline import LEAST_FACE_SCORE, Measurer, PairJob, backends
+from annotators.backends import LEAST_FACE_SCORE, backends
+from annotators.pipeline import Measurer, PairJob
 from benchmarks.speed.material import METHODS, Scene
 from benchmarks.straightforward import annotate_pair
 from flows.run import Progress

@@ -8,9 +8,10 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, HTTPException, Response
 
 from qa.dashboard.opened import Opened
-from qa.pictures import Image, decode, difference, resized, to_jpeg
+from qa.pictures import JPEG_QUALITY, Image, decode, difference, resized
 from schemas.errors import OutputError
 from schemas.records import Picture, Side
+from sources.pictures import to_jpeg
 
 Layer = Literal["real", "fake", "difference", "small"]
 SMALL_PX = 96
@@ -48,7 +49,7 @@ def _layer(opened: Opened, layer: Layer, row: str) -> bytes | None:
     if fake is None:
         return None
     if layer == "small":
-        return to_jpeg(resized(fake, SMALL_PX))
+        return to_jpeg(resized(fake, SMALL_PX), JPEG_QUALITY)
     real = _side(opened, row, "real")
     return None if real is None else to_jpeg(difference(real, fake), 92)
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+import annotators.backends
 import annotators.pipeline
-from annotators.pipeline import Measurer, PairJob, check_backends
+from annotators.backends import check_backends
+from annotators.pipeline import Measurer, PairJob
 from fict.headpose import HeadPose
 from fict.weights import VARIABLE
 from schemas.errors import BackendUnavailable, Rejected, RejectReason
@@ -95,7 +97,7 @@ def test_the_person_is_compared_where_the_forgery_keeps_them(
 def test_an_identity_gate_without_its_weights_stops_before_any_work(monkeypatch, tmp_path):
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    annotators.pipeline.load_network.cache_clear()
+    annotators.backends.load_network.cache_clear()
     check_backends(Measure())
     with pytest.raises(BackendUnavailable, match="arcface"):
         check_backends(Measure(gates=Gates(min_identity=0.4)))

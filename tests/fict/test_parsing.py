@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from annotators.pipeline import backends
+from annotators.backends import backends
 from benchmarks.drawn_classes import drawn_classes
 from fict import facexlib_parsing, labelmap
 from fict.crop import upright_crop

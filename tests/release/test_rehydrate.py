@@ -12,12 +12,11 @@ from annotators.pipeline import Measurer, PairJob
 from release.rebuild import cut
 from release.rehydrate import rehydrate
 from release.released import open_release
-from release.rows import decode
 from release.seal import broken_files
 from schemas.errors import OutputError, UsageError
 from schemas.manifest import Measure
 from schemas.records import Pair
-from sources.pictures import to_jpeg
+from sources.pictures import from_picture, to_jpeg
 from sources.video import probe, read_frames, write_video
 from tests.conftest import silent
 
@@ -132,7 +131,7 @@ def test_repaired_sides_are_rebuilt_too(source, rows, tmp_path, change):
         cut(one.model_dump(), real, fake, 512), (one.real, one.fake), strict=True
     ):
         assert to_jpeg(image, Measure().crop_quality) == stored.bytes
-        assert decode(stored.bytes).shape == (512, 512, 3)
+        assert from_picture(stored.bytes).shape == (512, 512, 3)
 
 
 def test_a_row_that_leads_out_of_the_source_is_not_followed(bare, tmp_path, copy):

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from release.rows import ROW_CHECKS, decode, pixel_hash
+from release.rows import ROW_CHECKS, pixel_hash
 from schemas import rle
 from schemas.records import SEG
+from sources.pictures import from_picture
 
 SIZE = (512, 512)
 
@@ -80,7 +81,7 @@ def test_run_lengths_that_are_cut_do_not_pass(mask, data):
 def test_the_hash_is_that_of_the_decoded_pixels():
     image = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
     _, jpeg = cv2.imencode(".jpg", image)
-    _, png = cv2.imencode(".png", cv2.cvtColor(decode(jpeg.tobytes()), cv2.COLOR_RGB2BGR))
+    _, png = cv2.imencode(".png", cv2.cvtColor(from_picture(jpeg.tobytes()), cv2.COLOR_RGB2BGR))
     assert pixel_hash(jpeg.tobytes(), (16, 16)) == pixel_hash(png.tobytes(), (16, 16)) != ""
     assert pixel_hash(jpeg.tobytes(), (8, 8)) == ""
     assert pixel_hash(jpeg.tobytes()[:40], (16, 16)) == ""

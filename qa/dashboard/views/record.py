@@ -16,6 +16,7 @@ from qa.pictures import GAIN, colour, outline
 from schemas import rle
 from schemas.errors import UsageError
 from schemas.records import AnnotatedFrame
+from schemas.reviews import LABELS, labels_hash
 
 PARTS = ("head", "stage", "told", "tables")
 
@@ -30,13 +31,13 @@ async def show_record(visit: Visit, given: dict[str, str]) -> None:
     with ui.element("div").classes("two record"):
         with ui.element("div").classes("left"):
             put(parts["stage"])
-            await review_form(visit, row, chosen)
+            await review_form(visit, row, parts["labels"], chosen)
         put(parts["told"])
     put(parts["tables"])
 
 
 def record(opened: Opened, row: str, chosen: Filter) -> dict[str, str]:
-    """Gives the HTML of each of the view's `PARTS`.
+    """Gives the HTML of each of the view's `PARTS`, and the hash of the `labels` that they show.
 
     Raises:
         UsageError: There is no such frame.
@@ -46,7 +47,8 @@ def record(opened: Opened, row: str, chosen: Filter) -> dict[str, str]:
     if found is None:
         raise UsageError(f"there is no frame {row[:200]!r} in {opened.source.name}")
     values = _values(opened, found, chosen)
-    return {part: render(f"record_{part}.html", **values) for part in PARTS}
+    labels = labels_hash(found.model_dump(include=set(LABELS)))
+    return {part: render(f"record_{part}.html", **values) for part in PARTS} | {"labels": labels}
 
 
 def _values(opened: Opened, row: AnnotatedFrame, chosen: Filter) -> dict[str, Any]:

@@ -12,16 +12,20 @@ from qa.dashboard.pages import Visit, attempt, put
 from qa.index import Filter
 from qa.reviews import MAX_NOTE, make_review
 from schemas.errors import FacextError, OutputError, UsageError
-from schemas.reviews import LABELS, Decision, Review, labels_hash
+from schemas.reviews import Decision, Review
 
 KEYS: dict[Decision, str] = {"accept": "a", "reject": "r", "fix": "f"}
 
 
-async def review_form(visit: Visit, row: str, chosen: Filter) -> None:
-    """Builds the form; a saved review leads to the next frame of the filter."""
-    labels = await attempt(_labels, visit.opened, row)
-    if labels is None:
-        return
+async def review_form(visit: Visit, row: str, labels: str, chosen: Filter) -> None:
+    """Builds the form; a saved review leads to the next frame of the filter.
+
+    Args:
+        visit: Who looks at what.
+        row: Id of the frame.
+        labels: Hash of the labels that are shown; a review made here is about them.
+        chosen: The filter.
+    """
     earlier = await attempt(_earlier, visit.opened, row, labels)
     with ui.element("section").classes("card review"):
         put(render("review.html"))
@@ -80,12 +84,6 @@ def save(opened: Opened, review: Review, chosen: Filter) -> tuple[str, str]:
     except OutputError as error:
         return after, str(error)
     return after, ""
-
-
-def _labels(opened: Opened, row: str) -> str:
-    """Gives the hash of the labels that are shown, and that a review made here is about."""
-    found = opened.lookup.frame(row)
-    return labels_hash(found.model_dump(include=set(LABELS))) if found else ""
 
 
 def _earlier(opened: Opened, row: str, labels: str) -> str:
