@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from schemas.errors import Rejected, RejectReason
 from schemas.records import Pair
-from sources.alignment import Alignment, align_videos
+from sources.alignment import LONG_SIDE, WINDOW, Alignment, align, check_same_recording
 from sources.pictures import DEFAULT_FPS
-from sources.video import VideoFrame, VideoInfo, probe, read_frames
+from sources.video import Look, Video, VideoFrame, VideoInfo, open_video
 
 MAX_RATE_DIFFERENCE = 0.01
 """Frame rates of the two sides may differ by this share (29.97 and 30 are the same)."""
@@ -103,21 +103,28 @@ def read_pair(
 
     Raises:
         Rejected: `MISSING_PARTNER`, `SIZE_MISMATCH`, `FRAME_RATE_MISMATCH`, `NO_FRAMES` (none in
-            common), and the reasons of `sources.alignment.align_videos`, `sources.video.probe`
-            and `sources.video.read_frames`.
+            common), `DIFFERENT_CONTENT`, and the reasons of `sources.video.open_video` and
+            `sources.video.Video.look`.
     """
     real_path, fake_path = (real_root or root) / pair.real_path, root / pair.fake_path
     for told, path in ((pair.real_path, real_path), (pair.fake_path, fake_path)):
         if not path.exists():
             raise Rejected(RejectReason.MISSING_PARTNER, f"{told} does not exist")
-    real, fake = probe(real_path, fps), probe(fake_path, fps)
-    _check_match(real, fake)
-    found = align_videos(real_path, fake_path)
-    fake_indices = common_indices(real.frames, fake.frames, found.frame_offset, count)
-    real_indices = [index + found.frame_offset for index in fake_indices]
-    reals = read_frames(real_path, real_indices, fps)
-    fakes = read_frames(fake_path, fake_indices, fps)
-    return [_side_by_side(r, f, found) for r, f in zip(reals, fakes, strict=True)]
+    real, fake = open_video(real_path, fps), open_video(fake_path, fps)
+    _check_match(real.info, fake.info)
+    reals, fakes = _look(real, fake, 0, count, WINDOW)
+    found = align(reals.start, fakes.start)
+    check_same_recording(found, real_path, fake_path)
+    if found.frame_offset:  # rare, or both passes were not made in one
+        reals, fakes = _look(real, fake, found.frame_offset, count)
+    return [_side_by_side(r, f, found) for r, f in zip(reals.frames, fakes.frames, strict=True)]
+
+
+def _look(real: Video, fake: Video, offset: int, count: int, window: int = 0) -> tuple[Look, Look]:
+    """Reads evenly spaced frames of both sides, and small pictures of their first ones."""
+    indices = common_indices(real.info.frames, fake.info.frames, offset, count)
+    there = [index + offset for index in indices]
+    return real.look(there, window, LONG_SIDE), fake.look(indices, window, LONG_SIDE)
 
 
 def _side_by_side(real: VideoFrame, fake: VideoFrame, found: Alignment) -> FramePair:

@@ -13,8 +13,9 @@ from fict.landmarks import MeshLandmarks
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import DiffSettings, Measure
 from sources.crop import crop_clip
+from sources.encode import CRF, write_video
 from sources.pairs import FramePair
-from sources.video import CRF, read_frames, write_video
+from sources.video import read_frames
 
 
 def redder(image):

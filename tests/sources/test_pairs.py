@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from schemas.errors import ManifestError, Rejected, RejectReason, SourceMissing, UsageError
 from schemas.manifest import Dataset, Licence
 from schemas.records import Pair
+from sources.encode import write_video
 from sources.layouts import find_pairs
 from sources.pairs import MIRRORED, SHIFTED, common_indices, read_pair, spaced_indices
-from sources.video import write_video
 
 FFPP = {
     "real": "original_sequences/youtube/{compression}/videos/{target}.mp4",
