@@ -7,6 +7,7 @@ import time
 
 from annotators.pipeline import Measurer, PairJob, reject
 from flows.failures import internal_error
+from flows.heap import keep_heap
 from flows.run import PlannedPair, Run
 from flows.units import measuring_code
 from schemas.errors import FacextError, Rejected, RejectReason
@@ -28,6 +29,7 @@ _WORKER = _Worker()
 
 def start_worker(run: Run) -> None:
     """Loads the models, once in each worker."""
+    keep_heap()
     _WORKER.run = run
     _WORKER.measurer = Measurer(run.manifest.measure)
 

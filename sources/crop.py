@@ -93,11 +93,16 @@ class CropPair:
 
     def face_mask(self, grow: float = 0.0) -> NDArray[np.bool_]:
         """Gives the convex hull of the landmarks, grown by a share of the eye distance."""
-        mask = outline(self.landmarks, self.real.shape[0]).view(np.uint8)
+        mask = outline(self.landmarks, self.real.shape[0])
         if grow > 0:
-            side = 2 * round(grow * self.eye_distance) + 1
-            mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-        return np.asarray(mask, dtype=np.bool_)
+            reach = round(grow * self.eye_distance)
+            x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+            around = np.s_[
+                max(0, y - reach) : y + height + reach, max(0, x - reach) : x + width + reach
+            ]
+            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+            mask[around] = cv2.dilate(mask[around].view(np.uint8), disc).view(np.bool_)
+        return mask
 
 
 def crop_clip(
@@ -236,7 +241,12 @@ def _graded(laid: _Laid, real: Image, around: NDArray[np.bool_]) -> _Laid:
 
 def _inside(frame: Image, affine: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
     """Gives the crop pixels that lie inside the frame."""
-    return warp(np.full(frame.shape[:2], 255, np.uint8), affine, size) > 254
+    ends = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]])
+    corners = ends @ cv2.invertAffineTransform(affine).T
+    height, width = frame.shape[:2]
+    if corners.min() > 1 and (corners < (width - 2, height - 2)).all():
+        return np.ones((size, size), np.bool_)
+    return warp(np.full((height, width), 255, np.uint8), affine, size) > 254
 
 
 def is_repairable(found: Registration) -> bool:

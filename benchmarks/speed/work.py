@@ -19,6 +19,7 @@ from annotators.backends import LEAST_FACE_SCORE, backends
 from annotators.pipeline import Measurer, PairJob
 from benchmarks.speed.material import METHODS, Scene
 from benchmarks.straightforward import annotate_pair
+from flows.heap import keep_heap
 from flows.run import Progress
 from flows.units import Store, unit_id
 from schemas.manifest import Measure
@@ -40,6 +41,7 @@ class Contest:
     """
 
     def __init__(self, scene: Scene, folder: Path) -> None:
+        keep_heap()  # as workers do; it helps all three
         self.scene, self.folder = scene, folder
         self.settings = Measure.model_validate(scene.measure)
         self.measurer = Measurer(self.settings)
