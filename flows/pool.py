@@ -26,6 +26,9 @@ from schemas.errors import FacextError
 T = TypeVar("T")
 R = TypeVar("R")
 
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries read when they are loaded, which is before a worker's first line of ours."""
+
 
 class Workers(Generic[T, R]):
     """Runs one function over items in spawned processes.
@@ -42,6 +45,8 @@ class Workers(Generic[T, R]):
     ) -> None:
         self._work, self._start, self._settings = work, start, settings
         self._processes = processes
+        for name in ONE_THREAD:
+            os.environ.setdefault(name, "1")  # workers inherit it; this process has loaded them
 
     def run(self, items: Sequence[T], done: Callable[[R], None], died: Callable[[T], R]) -> None:
         """Works on all items.
@@ -137,7 +142,6 @@ def _abandon_children() -> None:
 def _begin_process(start: Callable[[Any], None], settings: Any) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, where a backend loads it
     begin(start, settings)
 
 
