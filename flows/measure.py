@@ -15,6 +15,8 @@ from schemas.stopwatch import CLOCK
 
 Seconds = dict[str, float]
 """Seconds of each step, as a worker counted them."""
+Group = tuple[PlannedPair, ...]
+"""Pairs of one real side, measured one after the other by one worker."""
 
 
 class _Worker(threading.local):
@@ -32,6 +34,15 @@ def start_worker(run: Run) -> None:
     keep_heap()
     _WORKER.run = run
     _WORKER.measurer = Measurer(run.manifest.measure)
+
+
+def measure_group(group: Group) -> list[Seconds]:
+    """Measures pairs; gives for each where the time went.
+
+    Raises:
+        FacextError: As of `measure_unit`; the pairs before are committed.
+    """
+    return [measure_unit(planned) for planned in group]
 
 
 def measure_unit(planned: PlannedPair) -> Seconds:

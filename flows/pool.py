@@ -48,14 +48,21 @@ class Workers(Generic[T, R]):
         for name in ONE_THREAD:
             os.environ.setdefault(name, "1")  # workers inherit it; this process has loaded them
 
-    def run(self, items: Sequence[T], done: Callable[[R], None], died: Callable[[T], R]) -> None:
+    def run(
+        self,
+        items: Sequence[T],
+        done: Callable[[R], None],
+        died: Callable[[T], R],
+        parts: Callable[[T], Sequence[T]] = lambda item: [item],
+    ) -> None:
         """Works on all items.
 
         Args:
             items: What to work on.
             done: Called in this process with each result.
             died: Gives the result of an item that killed its worker twice, once among others,
-                once alone.
+                once alone, and that has no parts.
+            parts: Splits such an item into those that are then worked on one by one.
 
         Raises:
             Exception: Whatever `work` raised; items not begun are dropped.
@@ -64,7 +71,11 @@ class Workers(Generic[T, R]):
         while left:
             suspects, left = self._pass(left, done, self._processes)
             for item in suspects:
-                if any(self._pass([item], done, 1)):
+                if not any(self._pass([item], done, 1)):
+                    continue
+                if len(parts(item)) > 1:
+                    self.run(parts(item), done, died, parts)
+                else:
                     done(died(item))
 
     def _pass(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fict.landmarks import Face, LandmarkBackend
+from fict.landmarks import Face
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import Measure
 from sources.colourmap import ColourMap
@@ -23,7 +23,7 @@ from sources.grading import find_grade, take_back
 from sources.pairs import MIRRORED, FramePair
 from sources.registration import Registration, register
 from sources.steady import Clip, steady
-from sources.tracking import cuts_of, faces_of_clip, follow_changed_face
+from sources.tracking import FaceSearch, cuts_of, follow_changed_face
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -106,13 +106,13 @@ class CropPair:
 
 
 def crop_clip(
-    frames: Sequence[FramePair], finder: LandmarkBackend, settings: Measure
+    frames: Sequence[FramePair], search: FaceSearch, settings: Measure
 ) -> tuple[list[CropPair], dict[int, Rejected]]:
     """Cuts the changed face out of every frame pair.
 
     Args:
         frames: Frame pairs of one pair of videos, in order.
-        finder: Landmark backend; it sees the real side only.
+        search: Finds the faces; it sees the real side only.
         settings: Crop size and margin, face gate, registration limit.
 
     Returns:
@@ -122,11 +122,11 @@ def crop_clip(
     rejected: dict[int, Rejected] = {}
     images = [frame.real for frame in frames]
     cuts = cuts_of(images)
-    faces = faces_of_clip(images, cuts, finder)
+    faces = search(images, cuts)
     chosen = follow_changed_face(frames, faces)
     if settings.steady:
         clip = Clip(images, [frame.timestamp_s for frame in frames], cuts)
-        chosen = steady(chosen, clip, finder)
+        chosen = steady(chosen, clip, search.finder)
     for frame, found, face in zip(frames, faces, chosen, strict=True):
         try:
             crops.append(_crop(frame, face, len(found), settings))

@@ -105,7 +105,7 @@ def contest(
         progress: Is told how far it is.
     """
     parts = Contest(scene, folder)
-    pairs = scene.pairs()
+    pairs = sorted(scene.pairs(), key=lambda pair: pair.real_path)  # as workers get them
     works: dict[str, Callable[[Pair], int]] = {
         "floor": parts.floor, "stage": parts.stage, "straightforward": parts.straightforward
     }  # fmt: skip
