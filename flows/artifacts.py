@@ -52,6 +52,8 @@ def summary_text(run: Run, summary: Summary) -> str:
         f"**{many(summary.frames.total(), 'frame')}** annotated, from {done} of "
         f"{many(summary.pairs, 'pair')}; **{many(summary.rejects.total(), 'reject')}**.",
     ]
+    if summary.outdated:
+        lines.append("The shards are those of other settings, until no pair is open.")
     if summary.fallbacks:
         told = ", ".join(f"{reason} {n}" for reason, n in sorted(summary.fallbacks.items()))
         lines.append(f"Explained by measurements instead of the model: {told}.")

@@ -20,6 +20,9 @@ from flows.commands.qa import qa
 from flows.commands.release import rehydrate, release
 from schemas.errors import FacextError, UsageError
 
+INTERRUPTED_QUERY = "Query interrupted"
+"""All that DuckDB says of a Ctrl-C, as a RuntimeError, where it comes during a query."""
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fake-in-facext", prog_name="facext")
@@ -30,7 +33,8 @@ def facext() -> None:
     then open out/toy/qa/index.html.
 
     Exit codes: 0 done, 1 failed, 2 wrong use, 3 done, but some pairs or frames were
-    rejected or explained by measurements instead of the model.
+    rejected or explained by measurements instead of the model, 130 stopped by Ctrl-C or
+    SIGTERM: the same command goes on.
     """
 
 
@@ -71,9 +75,11 @@ def _guarded(command: Callable[[], Any]) -> int:
     try:
         return int(command() or DONE)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _let_end()
-        click.echo("\nstopped; the same command goes on from here", err=True)
-        return INTERRUPTED
+        return _interrupted()
+    except RuntimeError as error:
+        if str(error) != INTERRUPTED_QUERY:
+            raise
+        return _interrupted()
     except click.ClickException as error:
         error.show()
         return WRONG_USE
@@ -83,6 +89,12 @@ def _guarded(command: Callable[[], Any]) -> int:
     except FacextError as error:
         click.echo(f"error: {error}", err=True)
         return FAILED
+
+
+def _interrupted() -> int:
+    _let_end()
+    click.echo("\nstopped; the same command goes on from here", err=True)
+    return INTERRUPTED
 
 
 if __name__ == "__main__":

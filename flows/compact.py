@@ -28,7 +28,8 @@ ROWS_PER_SHARD = 1000
 def compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     """Joins the finished units of a plan into shards and rejects.
 
-    Does nothing where they are up to date. Two runs at once take turns.
+    Does nothing where they are up to date, and leaves shards of other settings as they are until
+    no pair is open: half of a dataset is no better than the old one. Two runs at once take turns.
 
     Raises:
         OutputError: A frame is lost or two have one id; nothing is published then.
@@ -41,6 +42,7 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     contents = {pair: _content(run, pair) for pair in plan}
     planned = [pair for pair in plan if contents[pair]]
     metadata = _metadata(run)
+    made_by = unit_id({"metadata": metadata, "generation": run.generation})
     unplanned = read_records(run.unplanned_path, Reject)
     digest = unit_id(
         {
@@ -55,6 +57,8 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     found = read_json(stamp)
     if found.get("digest") == digest and found.get("files") == _sizes(run):
         return _summary(found, *counts)
+    if found and found.get("made_by") != made_by and len(planned) < len(plan):
+        return _summary(found, *counts, outdated=True)
     tally = Tally(rejects=list(unplanned), promised=len(unplanned))
     written = _write_shards(run, planned, metadata, tally)
     tally.check()
@@ -63,6 +67,7 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     write_records(run.rejects_path, tally.rejects, Reject, metadata)
     facts = {
         "digest": digest,
+        "made_by": made_by,
         "generation": run.generation,
         "files": _sizes(run),
         "frames": [[*key, count] for key, count in tally.frames.items()],
@@ -163,11 +168,14 @@ def _rows(run: Run, planned: Sequence[PlannedPair], tally: Tally) -> Iterator[An
         yield from found.rows
 
 
-def _summary(facts: dict[str, Any], pairs: int, open_pairs: int) -> Summary:
+def _summary(
+    facts: dict[str, Any], pairs: int, open_pairs: int, *, outdated: bool = False
+) -> Summary:
     return Summary(
         pairs=pairs,
         open_pairs=open_pairs,
         frames=Counter({(method, level): count for method, level, count in facts["frames"]}),
         rejects=Counter(facts["rejects"]),
         fallbacks=Counter(facts["fallbacks"]),
+        outdated=outdated,
     )

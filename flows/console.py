@@ -72,12 +72,20 @@ def print_summary(dataset: str, summary: Summary, done: int) -> None:
     console.print(f"{dataset}: annotated frames", style="bold")
     console.print(table)
     methods = len({method for method, _ in summary.frames})
+    source = (
+        "" if summary.outdated else f", from {many(summary.pairs - summary.open_pairs, 'pair')}"
+    )
     console.print(
-        f"{many(summary.frames.total(), 'frame')} annotated over {many(methods, 'method')}, "
-        f"from {many(summary.pairs - summary.open_pairs, 'pair')}; "
+        f"{many(summary.frames.total(), 'frame')} annotated over {many(methods, 'method')}"
+        f"{source}; "
         f"{many(done, 'unit')} of work done now"
     )
-    if summary.open_pairs:
+    if summary.outdated:
+        console.print(
+            f"these are of the settings before: the shards stay as they are until "
+            f"{many(summary.open_pairs, 'open pair')} of the dataset are annotated, too"
+        )
+    elif summary.open_pairs:
         console.print(f"{many(summary.open_pairs, 'pair')} of the dataset not annotated yet")
     for reason, number in sorted(summary.rejects.items()):
         console.print(f"{number:>5} rejected: {reason}")

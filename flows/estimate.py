@@ -90,10 +90,10 @@ class Estimate:
             f"{self.pairs:,} pairs to explain, {self.measured:,} of them measured",
             f"{self.requests:,} requests, questions again not counted",
             f"{self.prompt_tokens:,} prompt tokens, {self.answer_tokens:,} answer tokens ({known})",
-            f"{self.cost:.2f} probable cost, {self.highest:.2f} at most",
+            f"{self.cost:.2f} probable cost, {self.highest:.2f} at most"
+            if self.highest
+            else "the server has no price_in and price_out in the manifest: cost unknown",
         ]
-        if not self.highest:
-            lines.append("the server has no price_in and price_out in the manifest: cost unknown")
         if self.measured < self.pairs:
             lines.append("pairs that are not measured yet are counted as if every frame had a row")
         return lines

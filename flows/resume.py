@@ -147,7 +147,7 @@ def _refusal(run: Run, changed: list[tuple[str, str, str]]) -> str:
             *lines,
             "The shards are replaced when that is done; units of work stay on disk.",
             "  --resume=if-possible   keep what fits, redo the rest",
-            "  --resume=never         keep nothing, start beside what is there",
+            "  --resume=never         keep nothing, redo all",
             "or set back what changed. With Prefect: the parameter resume.",
         ]
     )

@@ -146,7 +146,8 @@ class Run:
 
     def sweep(self) -> None:
         """Removes what processes that died left half written."""
-        folders = (self.output, self.shards, self.rejects_path.parent, self.output / "qa")
+        qa = self.output / "qa"
+        folders = (self.output, self.shards, self.rejects_path.parent, qa, qa / "tables")
         sweep(*folders, self.measured.folder, self.explained.folder)
 
     def anywhere(self) -> Run:
@@ -190,6 +191,7 @@ class Summary:
         frames: Annotated frames by (method, compression).
         rejects: Rejects by reason.
         fallbacks: Frames that another explainer than the wanted one explained, by reason.
+        outdated: The shards are those of other settings, kept until no pair is open.
     """
 
     pairs: int
@@ -197,6 +199,7 @@ class Summary:
     frames: Counter[tuple[str, str]]
     rejects: Counter[str]
     fallbacks: Counter[str]
+    outdated: bool = False
 
 
 def make_run(

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     help="Budget of the dataset over all its runs, in the unit of the prices.",
 )
 @click.option("--dry-run", is_flag=True, help="Only tell what asking the model would cost.")
-@click.option("--limit", type=click.IntRange(0), default=0, help="At most so many more pairs.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many more pairs; default: all.")
 @click.option(
     "--resume", type=click.Choice(["same", "if-possible", "never"]), default="same",
     help="Where results of other settings are there: stop and say what changed (default), keep "
-    "what fits, or start anew beside them.",
+    "what fits, or redo all. The shards are replaced when all pairs are done.",
 )  # fmt: skip
 @click.option("--profile", is_flag=True, help="At the end, print where the time went.")
 @workers_option
 def annotate(
     dataset: str, manifest: Path, explainer: str, recipe: str, mllm: str, max_cost: float | None,
-    dry_run: bool, limit: int, resume: Resume, profile: bool, workers: int,
+    dry_run: bool, limit: int | None, resume: Resume, profile: bool, workers: int,
 ) -> int:  # fmt: skip
     """Annotate a DATASET of the manifest.
 
@@ -48,7 +48,9 @@ def annotate(
     from flows.run import make_run
 
     explain = {"explainer": explainer, "recipe": recipe, "mllm": mllm, "max_cost": max_cost}
-    run = make_run(dataset, manifest, explain=explain, limit=limit, workers=workers, resume=resume)
+    run = make_run(
+        dataset, manifest, explain=explain, limit=limit or 0, workers=workers, resume=resume
+    )
     if dry_run:
         from flows.estimate import estimate
 

@@ -25,7 +25,7 @@ device_option = click.option("--device", default="cpu", show_default=True, help=
     "--split", default="",
     help="Only rows of this split, or all; default: test, or what training held out.",
 )  # fmt: skip
-@click.option("--limit", type=click.IntRange(0), default=0, help="At most so many rows, evenly.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many rows, evenly; default: all.")
 @click.option(
     "--truth", type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with the forge's truth.parquet; default: DATA/source, where there is one.",
@@ -47,7 +47,7 @@ device_option = click.option("--device", default="cpu", show_default=True, help=
 )
 @device_option
 def evaluate(
-    checkpoint: Path, data: Path | None, split: str, limit: int, truth: Path | None,
+    checkpoint: Path, data: Path | None, split: str, limit: int | None, truth: Path | None,
     dd_vqa: Path | None, pictures: Path | None, path: Path | None, page: Path | None, device: str,
 ) -> int:  # fmt: skip
     """Score a trained model on the eleven tasks, with baselines beside every figure.
@@ -65,7 +65,7 @@ def evaluate(
     model = load_model(checkpoint, device)
     found: dict[str, object] = {}
     if data:
-        report = evaluation.of_shards(model, data, split, limit, truth)
+        report = evaluation.of_shards(model, data, split, limit or 0, truth)
         evaluation.print_report(report)
         found = evaluation.as_json(report)
         if page:

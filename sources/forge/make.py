@@ -95,7 +95,10 @@ def forge(
     _check(names, levels, frames, fps, size, workers)
     paths = list(pictures) or default_pictures()
     if len(paths) < 2:
-        raise UsageError(f"the forge needs two pictures or more, target and source; got {paths}")
+        raise UsageError(
+            f"the forge needs two pictures or more, target and source; got "
+            f"{', '.join(map(str, paths)) or 'none'}"
+        )
     stills = load_stills(paths, size)
     jobs = [
         Job(folder, method, k, still, stills[source], source, camera, fps, levels)

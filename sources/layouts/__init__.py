@@ -119,8 +119,9 @@ def _wrong(place: Place, one: Candidate, found: dict[str, Candidate]) -> Reject 
 def _nothing(place: Place, details: list[str]) -> str:
     dataset = place.dataset
     found = f"\n{len(details)} fakes cannot be paired; the first: {details[0]}" if details else ""
+    levels = f" and compressions {', '.join(dataset.compressions)}" if dataset.compressions else ""
     return (
-        f"dataset '{place.name}' has no pair of methods {', '.join(dataset.methods)} and "
-        f"compressions {', '.join(dataset.compressions)}; expected\n"
+        f"dataset '{place.name}' has no pair of methods {', '.join(dataset.methods)}{levels} "
+        f"(frames: {dataset.frames}); expected\n"
         f"{dataset.expected_layout(str(place.root))}{found}"
     )

@@ -19,6 +19,8 @@ from sources.layouts.place import Candidate, Place
 from sources.layouts.table import read_list
 from sources.splits import Member, assign, find_leak
 
+SPLITS = ("train", "val", "test")
+
 
 def with_splits(place: Place, found: Sequence[Candidate]) -> list[Pair]:
     """Gives the pairs of candidates, each with its split.
@@ -26,11 +28,13 @@ def with_splits(place: Place, found: Sequence[Candidate]) -> list[Pair]:
     Raises:
         SourceMissing: Only some of the split files are there.
         UsageError: A split file is not what it must be, puts a pair into two splits, or lists
-            fakes as real; or people are shared between splits.
+            fakes as real; a split has another name than `SPLITS`; or people are shared between
+            splits.
     """
     lists = _read_lists(place)
     splits = [one.pair.split or lists.split_of(one) for one in found]
     lists.check_labels(found)
+    _check_names(place, found, splits)
     members = [_member(one, split) for one, split in zip(found, splits, strict=True)]
     dataset = place.dataset
     if not any(splits) and dataset.split_shares:
@@ -42,6 +46,16 @@ def with_splits(place: Place, found: Sequence[Candidate]) -> list[Pair]:
         )
     pairs = zip(found, splits, strict=True)
     return [one.pair.model_copy(update={"split": split}) for one, split in pairs]
+
+
+def _check_names(place: Place, found: Sequence[Candidate], splits: Sequence[str]) -> None:
+    for one, split in zip(found, splits, strict=True):
+        if split not in ("", *SPLITS):
+            raise UsageError(
+                f"the split of {one.pair.key} is '{split}': splits are {', '.join(SPLITS)}, since "
+                "training and release look for these names. Another name of one is told by, e.g., "
+                f"datasets.{place.name}.aliases: {{train: [{split}]}}"
+            )
 
 
 def _member(one: Candidate, split: str) -> Member:

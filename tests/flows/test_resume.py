@@ -100,6 +100,19 @@ def test_if_possible_keeps_what_fits_and_is_then_the_configuration(copied):
     assert annotate_dataset(copied("if-possible"), silent).done == 0  # all was kept
 
 
+@pytest.mark.parametrize("resume", ["if-possible", "never"])
+def test_shards_of_other_settings_stay_until_all_pairs_are_done(copied, resume):
+    before = all_bytes(copied("same"))
+    outcome = annotate_dataset(copied(resume, measure__frames=2, limit=1), silent)
+    assert outcome.summary.outdated
+    assert outcome.summary.open_pairs == outcome.summary.pairs - 1
+    assert all_bytes(copied("same")) == before
+    done = annotate_dataset(copied("same", measure__frames=2), silent)
+    assert not done.summary.outdated
+    assert not done.summary.open_pairs
+    assert all_bytes(copied("same")) != before
+
+
 def test_never_makes_all_anew_beside_the_old_and_a_plain_run_goes_on_there(copied):
     run = copied("never", limit=1)
     old, whole = units(run), all_bytes(run)
