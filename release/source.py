@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from release.processes import Processes
 from schemas.arrow import FORMAT_VERSION, arrow_schema
 from schemas.datasets import Dataset
 from schemas.errors import OutputError, UsageError
@@ -60,7 +61,7 @@ class Source:
     reviews: Sequence[Review]
     truth: Mapping[str, float]
     bench: Mapping[str, str]
-    measure_text: Callable[[Sequence[Path]], Figures]
+    measure_text: Callable[[Sequence[Path], Processes], Figures]
 
     def facts(self) -> dict[str, Any]:
         """Gives the `facext` metadata of the first shard."""
