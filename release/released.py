@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from release.rows import Row
@@ -82,7 +83,8 @@ class Released:
         no names of pictures.
         """
         for table in self.tables(split, [*columns, "fake.path"]):
-            yield table.filter(table["fake"].is_valid()) if self.with_pixels else table
+            named = pc.not_equal(pc.struct_field(table["fake"], "path"), "")
+            yield table.filter(named) if self.with_pixels else table
 
     def rows(self, split: str, columns: Sequence[str]) -> Iterator[Row]:
         """Gives the same as `pictured`, row by row, as plain dicts."""
