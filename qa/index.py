@@ -249,7 +249,7 @@ def prepare(source: Source, folder: Path) -> Path:
     if not (path.is_file() and is_current(source, folder)):
         facts = state(source)
         stamp.unlink(missing_ok=True)
-        with connect(source) as con:
+        with connect(source) as con, source.reading():
             _write(path, con.sql((QUERIES / "index.sql").read_text()).to_arrow_reader(ROWS))
         write_tables(source, folder / "tables")
         write_text(stamp, json.dumps(facts))
@@ -258,15 +258,12 @@ def prepare(source: Source, folder: Path) -> Path:
 
 def _write(path: Path, batches: pa.RecordBatchReader) -> None:
     """Writes the index a row group at a time."""
-    try:
-        with (
-            whole_file(path) as file,
-            pq.ParquetWriter(file, batches.schema, compression="zstd") as writer,
-        ):
-            for batch in batches:
-                writer.write_batch(batch, ROWS)
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise OutputError(f"the index {path} cannot be made: {error}") from error
+    with (
+        whole_file(path) as file,
+        pq.ParquetWriter(file, batches.schema, compression="zstd") as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch, ROWS)
 
 
 def is_current(source: Source, folder: Path) -> bool:

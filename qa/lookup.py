@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from qa.index import Index
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Picture, Side
+from schemas.shards import DAMAGE
 
 PICTURES = ("real", "fake", "label_map")
 KEPT = 64
@@ -92,7 +93,7 @@ class Lookup:
         path = self._paths[shard]
         try:
             table, within = read(path, number)
-        except (pa.ArrowInvalid, OSError, IndexError) as error:
+        except (*DAMAGE, IndexError) as error:
             raise OutputError(f"{path} changed or is damaged: {error}; start again") from error
         found: dict[str, Any] = table.slice(within, 1).to_pylist()[0]
         if found["id"] != row:

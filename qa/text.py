@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 from qa.explanation import FALLBACK
 from qa.sums import COLUMNS, COUNTS, KEYS, Hashes, hash_sentences, sum_rows
 from schemas.arrow import arrow_schema
+from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame
+from schemas.shards import DAMAGE
 
 FREQUENT = 50
 """The most frequent templates whose share is told."""
@@ -43,11 +45,19 @@ class Text:
 
 
 def read(shards: Sequence[Path]) -> Iterator[pa.Table]:
-    """Reads the columns that the figures need, some rows at a time."""
+    """Reads the columns that the figures need, some rows at a time.
+
+    Raises:
+        OutputError: A shard is damaged; the message names it.
+    """
     for shard in shards:
-        with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(ROWS_PER_BATCH, columns=list(COLUMNS)):
-                yield pa.Table.from_batches([batch])
+        try:
+            with pq.ParquetFile(shard) as file:
+                for batch in file.iter_batches(ROWS_PER_BATCH, columns=list(COLUMNS)):
+                    batch.validate(full=True)
+                    yield pa.Table.from_batches([batch])
+        except DAMAGE as error:
+            raise OutputError(f"the shard {shard} is damaged: {error}") from error
 
 
 def measure(tables: Iterable[pa.Table]) -> Text:

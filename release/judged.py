@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from release.source import Source
 from schemas.errors import OutputError
 from schemas.reviews import LABELS, Decision, decided, labels_hash
+from schemas.shards import DAMAGE
 
 
 @dataclass(frozen=True)
@@ -53,5 +54,5 @@ def _rows(shards: Sequence[Path], wanted: set[str]) -> Iterator[dict[str, Any]]:
                     if pc.any(here).as_py():
                         group = file.read_row_group(number, columns=["id", *LABELS])
                         yield from group.filter(here).to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
+        except DAMAGE as error:
             raise OutputError(f"the shard {shard} is damaged: {error}") from error

@@ -27,7 +27,7 @@ from schemas.arrow import arrow_schema
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Side
 from schemas.releasing import ReleasedFrame
-from schemas.shards import ROWS_PER_GROUP, file_metadata
+from schemas.shards import DAMAGE, ROWS_PER_GROUP, file_metadata
 
 UNSPLIT = "unsplit"
 """Split of the rows that the source gives none."""
@@ -109,7 +109,7 @@ def write_part(job: Job) -> Checked:
                         writers[split] = stack.enter_context(_writer(job, split))
                     writers[split].write_table(rows, row_group_size=ROWS_PER_GROUP)
                     checked.rows[split] += rows.num_rows
-    except (pa.ArrowInvalid, OSError) as error:
+    except DAMAGE as error:
         raise OutputError(f"cannot release {job.shard} into {job.data}: {error}") from error
     return checked
 
@@ -135,8 +135,8 @@ def _released(table: pa.Table, job: Job, checked: Checked) -> Iterator[pa.Table]
         table = table.filter(kept)
     if strange := strange_columns(table, AnnotatedFrame):
         raise OutputError(
-            f"the shard {job.shard} is damaged: {', '.join(strange)} hold what no row may hold; "
-            "remove it and run facext annotate again"
+            f"the shard {job.shard} is damaged: {', '.join(strange)} may not be so in any row; "
+            "remove it and run: facext annotate"
         )
     hashes = _check(table, job, checked)
     for side in SIDES:

@@ -17,6 +17,7 @@ from release.values import strange_columns
 from schemas.arrow import FORMAT_VERSION, arrow_schema
 from schemas.errors import OutputError
 from schemas.releasing import ReleasedFrame
+from schemas.shards import DAMAGE
 
 FACTS = "release.json"
 
@@ -73,7 +74,7 @@ class Released:
                         if strange := strange_columns(table, ReleasedFrame):
                             raise OutputError(f"{path} is damaged: {', '.join(strange)}")
                         yield table
-            except (pa.ArrowInvalid, OSError) as error:
+            except DAMAGE as error:
                 raise OutputError(f"{path} is damaged: {error}") from error
 
     def pictured(self, split: str, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -113,6 +114,6 @@ def open_release(folder: Path) -> Released:
         for path in found.files:
             if not pq.read_schema(path).equals(arrow_schema(ReleasedFrame)):
                 raise OutputError(f"{path} does not have the schema of a release")
-    except (pa.ArrowInvalid, OSError) as error:
+    except DAMAGE as error:
         raise OutputError(f"the release {folder} is damaged: {error}") from error
     return found

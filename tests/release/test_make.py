@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -11,11 +12,17 @@ from release.released import open_release
 from release.seal import broken_files
 from schemas.errors import OutputError, UsageError
 from schemas.provenance import file_hash
-from schemas.records import AnnotatedFrame, Pair, Reject
+from schemas.records import AnnotatedFrame, Cost, Pair, Reject
 from schemas.releasing import ReleasedFrame
 from schemas.shards import read_records, write_records
-from tests.conftest import review
+from tests.conftest import review, spoil
 from tests.release.conftest import released_rows
+
+COST = Cost(
+    request="0", subject="toy", step="ask", recipe="fifa", server="http://a", model="m",
+    sent_at=0.0, latency_s=1.0, attempts=1, outcome="answered", prompt_tokens=1,
+    completion_tokens=1, cost=0.5,
+)  # fmt: skip
 
 
 def hashes(folder):
@@ -179,6 +186,27 @@ def test_rejects_of_taken_down_people_stay_behind_too(tmp_path, make, ready):
     assert outcome.remarks == []
     left = read_records(tmp_path / "1.0.0" / "rejects.parquet", Reject)
     assert left == [one for one in rejects if one.id.rpartition("/")[0] != named] != rejects
+
+
+@pytest.mark.parametrize(
+    ("of", "column"), [("rejects", "reason"), ("costs", "cost"), ("shards", "id")]
+)
+def test_damage_behind_a_whole_footer_is_one_error(tmp_path, make, ready, copied, of, column):
+    costs = write_records(tmp_path / "costs.parquet", [COST] * 3, Cost)
+    rejects = tmp_path / "rejects.parquet"
+    shutil.copyfile(ready.rejects, rejects)
+    source = replace(copied, costs=costs, rejects=rejects)
+    path = source.shards[0] if of == "shards" else getattr(source, of)
+    spoil(path, column)
+    with pytest.raises(OutputError, match=rf"{path.name} is damaged: .*; remove it and run:"):
+        make(tmp_path / "out", source)
+    assert not any((tmp_path / "out").glob("*"))
+
+
+def test_a_row_that_lacks_what_each_row_has_stops_the_release(tmp_path, make, like, rows):
+    bare = rows[1].model_copy(update={"explanation": None})
+    with pytest.raises(OutputError, match=r"is damaged: explanation .* remove it and run"):
+        make(tmp_path / "out", like([rows[0], bare, *rows[2:]]))
 
 
 @pytest.mark.parametrize("what", ["rejects", "costs"])
