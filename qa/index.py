@@ -166,8 +166,16 @@ class Index:
 
     def place(self, row: str) -> tuple[int, int] | None:
         """Gives the place of a frame's shard, and of its row there; None for an unknown id."""
-        found = self._run("SELECT shard, row FROM frames WHERE id = ?", [row])
-        return (int(found[0][0]), int(found[0][1])) if found else None
+        return next(iter(self.places([row])), None)
+
+    def places(self, rows: Sequence[str]) -> list[tuple[int, int]]:
+        """Gives the same for several frames, in the order of the shards; unknown ids are left out.
+
+        Args:
+            rows: Ids.
+        """
+        wanted = "SELECT shard, row FROM frames WHERE id IN (SELECT unnest(?::VARCHAR[]))"
+        return sorted((int(shard), int(row)) for shard, row in self._run(wanted, [list(rows)]))
 
     def shared(self, other: Path, chosen: Filter, writer: str, rows: int) -> list[tuple[str, str]]:
         """Gives the first frames that another index has too, whatever the datasets are called.

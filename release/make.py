@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from release import card, croissant, figures
 from release.formats import FORMATS, check_formats, images
 from release.gate import Result, Scene, check_dataset, check_text
-from release.judged import Judged, judge
+from release.judged import judge
 from release.parts import Job, Progress, write_parts
 from release.processes import Processes
 from release.released import FACTS, open_release
@@ -39,6 +39,7 @@ from schemas.atomic import sync_folder, sync_tree
 from schemas.errors import OutputError, UsageError
 from schemas.provenance import file_hash
 from schemas.records import Reject
+from schemas.reviews import Judged
 from schemas.shards import read_table, write_table
 
 WITHHELD = "withheld.csv"
@@ -140,7 +141,9 @@ def make_release(source: Source, order: Order, progress: Progress) -> Outcome:
         if passed:
             finish(folder, order.formats, workers)
             publish(folder, order.folder)
-    return Outcome(results, rows, held.counts, held.down.unmatched, held.judged.outdated, passed)
+    return Outcome(
+        results, rows, held.counts, held.down.unmatched, len(held.judged.outdated), passed
+    )
 
 
 def _held(source: Source) -> Held:
