@@ -98,5 +98,5 @@ def serve(
 
 def _share_heaps() -> None:
     """Lets all threads share a few heaps: a heap of its own keeps what one picture once took."""
-    with contextlib.suppress(AttributeError):  # another C library than GNU's
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # no glibc
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, HEAPS)
