@@ -12,7 +12,7 @@ import fcntl
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import get_args
 
@@ -91,7 +91,7 @@ class Reviews:
 
     def _insert(self, reviews: Iterable[Review]) -> None:
         marks = ", ".join("?" for _ in _FIELDS)
-        with self._open() as db:
+        with self._open(writing=True) as db:
             db.executemany(
                 f"INSERT INTO reviews ({', '.join(_FIELDS)}) VALUES ({marks})",  # noqa: S608
                 [tuple(review.model_dump().values()) for review in reviews],
@@ -108,15 +108,18 @@ class Reviews:
         return [Review(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Opens the file for one transaction.
+    def _open(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
+        """Opens the file for one transaction; writers come in one after the other.
 
         A connection lives for one call: no thread holds another's, and a file that was removed
         while the server runs is made again by the next review, not written into the void.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=PATIENCE_S)) as db:
+            with (
+                self._turn() if writing else nullcontext(),
+                closing(sqlite3.connect(self.path, timeout=PATIENCE_S)) as db,
+            ):
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 db.executescript(_TABLE)
@@ -124,6 +127,13 @@ class Reviews:
                     yield db
         except (sqlite3.Error, OSError) as error:
             raise OutputError(f"reviews in {self.path} cannot be used: {error}") from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Waits in line: of many that write at once, SQLite's own waiting passes some over."""
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def open_reviews(exported: Path) -> Reviews:
