@@ -1,9 +1,9 @@
 """Reviews as they are written: an append-only SQLite file that several people write at once.
 
-SQLite is in WAL mode, so that readers do not wait for writers; a writer waits for another for up to
-`PATIENCE_S`. A review is synced to the disk before it counts as saved. Nothing is ever changed or
-removed: a second thought is a new row. The Parquet file that all are exported to is a second copy:
-what a lost SQLite file no longer holds is taken back from it.
+SQLite is in WAL mode, so that readers do not wait for writers; writers wait in line, and up to
+`PATIENCE_S` for whatever else locks the file. A review is synced to the disk before it counts as
+saved. Nothing is ever changed or removed: a second thought is a new row. The Parquet file that all
+are exported to is a second copy: what a lost SQLite file no longer holds is taken back from it.
 """
 
 from __future__ import annotations
@@ -116,14 +116,11 @@ class Reviews:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with (
-                self._turn() if writing else nullcontext(),
-                closing(sqlite3.connect(self.path, timeout=PATIENCE_S)) as db,
-            ):
+            with closing(sqlite3.connect(self.path, timeout=PATIENCE_S)) as db:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 db.executescript(_TABLE)
-                with db:
+                with self._turn() if writing else nullcontext(), db:
                     yield db
         except (sqlite3.Error, OSError) as error:
             raise OutputError(f"reviews in {self.path} cannot be used: {error}") from error
