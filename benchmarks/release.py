@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from flows.release import source_of
 from flows.run import make_run
+from release.formats import FORMATS
 from release.make import Order, make_release
 from release.source import Source
 from schemas.records import Pair
@@ -94,7 +95,7 @@ def measure(source: Source, order: Order) -> dict[str, Any]:
         "cpu_ms_per_row": round(1000 * cpu / rows, 2),
         "peak_mb": round(usages[0].ru_maxrss / 1024),
         "worker_peak_mb": round(usages[1].ru_maxrss / 1024), "workers": order.workers,
-        "pixels": order.with_pixels,
+        "pixels": order.with_pixels, "formats": len(order.formats),
     }  # fmt: skip
 
 
@@ -106,13 +107,15 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--with-pixels", action="store_true")
+    parser.add_argument("--exports", action="store_true", help="in all formats, too")
     parser.add_argument("--folder", type=Path, help="of a size that is there: release it")
     told = parser.parse_args()
     run = make_run(told.dataset, told.manifest)
     source = source_of(run)
     if told.folder:
         many = many_of(source, told.folder / "shards")
-        order = Order("1.0.0", told.folder / "1.0.0", told.with_pixels, workers=told.workers)
+        formats = tuple(FORMATS) if told.exports else ()
+        order = Order("1.0.0", told.folder / "1.0.0", told.with_pixels, formats, told.workers)
         print(json.dumps(measure(many, order)), flush=True)
         return
     table = pa.concat_tables([pq.read_table(path) for path in source.shards])

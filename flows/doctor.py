@@ -11,8 +11,11 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from flows.run import cores
+from flows.runners import CLUSTERS, RUNNERS, check_installed
 from schemas.errors import BackendUnavailable
 
 PACKAGES = (
@@ -39,13 +42,13 @@ def examine() -> bool:
             table.add_row(name, "[green]works[/]", test())
         except Exception as error:
             works = False
-            table.add_row(name, "[red]fails[/]", f"{type(error).__name__}: {error}")
+            table.add_row(name, "[red]fails[/]", escape(f"{type(error).__name__}: {error}"))
     table.add_section()
     for name, test in OPTIONAL.items():
         try:
             table.add_row(name, "[green]available[/]", test())
         except BackendUnavailable as error:
-            table.add_row(name, "[yellow]not here[/]", str(error))
+            table.add_row(name, "[yellow]not here[/]", escape(str(error)))
     Console().print(table)
     return works
 
@@ -109,6 +112,13 @@ def _video() -> str:
     return f"libx264 encoder {'present' if 'libx264' in av.codecs_available else 'missing'}"
 
 
+def _runner(name: str) -> str:
+    check_installed(name)
+    if name not in CLUSTERS:
+        return f"needs nothing more; it may use {cores()} cores here"
+    return f"extra '{name}': prefect-{name} {version(f'prefect-{name}')}, {name} {version(name)}"
+
+
 BACKENDS: dict[str, Callable[[], str]] = {
     "landmarks: mesh": _landmarks,
     "parser: mesh": _parser,
@@ -122,5 +132,6 @@ OPTIONAL: dict[str, Callable[[], str]] = {
     "parser: bisenet": partial(_network, "bisenet"),
     "parser: parsenet": partial(_network, "parsenet"),
     "detector: retinaface": _retinaface,
+    **{f"runner: {name}": partial(_runner, name) for name in RUNNERS},
 }
 """What may be missing, by a BackendUnavailable that says what and where to get it."""

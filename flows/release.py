@@ -14,6 +14,7 @@ from flows.units import read_json
 from qa import text
 from qa.reviews import open_reviews
 from release.make import Order, Outcome, make_release
+from release.processes import Processes
 from release.source import Figures, Source
 from schemas.errors import FacextError, OutputError
 from schemas.reviews import Review
@@ -101,9 +102,9 @@ def flat(figures: Mapping[str, Any], above: str = "") -> dict[str, float]:
     return found
 
 
-def measure_text(shards: Sequence[Path]) -> Figures:
+def measure_text(shards: Sequence[Path], workers: Processes) -> Figures:
     """Measures the text of shards, by writer; figures without anything to count are left out."""
-    quality = text.measure(text.read(shards)).quality
+    quality = text.figures(workers.map(text.add_up_file, shards)).quality
     return {
         str(writer): {str(k): float(v) for k, v in row.items() if not math.isnan(v)}
         for writer, row in quality.to_dict("index").items()

@@ -101,6 +101,19 @@ CLUSTERS = ("dask", "ray")
 """Runners of Prefect tasks."""
 
 
+def check_installed(name: str) -> None:
+    """Checks that a runner's package is here.
+
+    Raises:
+        BackendUnavailable: It is not; the message says how to install its extra.
+    """
+    if name in CLUSTERS and importlib.util.find_spec(f"prefect_{name}") is None:
+        raise BackendUnavailable(
+            f"the runner '{name}' is not installed: .venv/bin/pip install "
+            f"--constraint constraints.txt -e '.[{name}]'"
+        )
+
+
 def check_runner(run: Run) -> None:
     """Checks that the manifest's runner can be had, before anything is read or written.
 
@@ -111,11 +124,7 @@ def check_runner(run: Run) -> None:
     name = run.manifest.run.runner
     if name not in CLUSTERS:
         return
-    if importlib.util.find_spec(f"prefect_{name}") is None:
-        raise BackendUnavailable(
-            f"the runner '{name}' is not installed: .venv/bin/pip install "
-            f"--constraint constraints.txt -e '.[{name}]'"
-        )
+    check_installed(name)
     from prefect.context import FlowRunContext
 
     if FlowRunContext.get() is None:

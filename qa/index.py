@@ -166,8 +166,16 @@ class Index:
 
     def place(self, row: str) -> tuple[int, int] | None:
         """Gives the place of a frame's shard, and of its row there; None for an unknown id."""
-        found = self._run("SELECT shard, row FROM frames WHERE id = ?", [row])
-        return (int(found[0][0]), int(found[0][1])) if found else None
+        return next(iter(self.places([row])), None)
+
+    def places(self, rows: Sequence[str]) -> list[tuple[int, int]]:
+        """Gives the same for several frames, in the order of the shards; unknown ids are left out.
+
+        Args:
+            rows: Ids.
+        """
+        wanted = "SELECT shard, row FROM frames WHERE id IN (SELECT unnest(?::VARCHAR[]))"
+        return sorted((int(shard), int(row)) for shard, row in self._run(wanted, [list(rows)]))
 
     def shared(self, other: Path, chosen: Filter, writer: str, rows: int) -> list[tuple[str, str]]:
         """Gives the first frames that another index has too, whatever the datasets are called.
@@ -249,7 +257,7 @@ def prepare(source: Source, folder: Path) -> Path:
     if not (path.is_file() and is_current(source, folder)):
         facts = state(source)
         stamp.unlink(missing_ok=True)
-        with connect(source) as con:
+        with connect(source) as con, source.reading():
             _write(path, con.sql((QUERIES / "index.sql").read_text()).to_arrow_reader(ROWS))
         write_tables(source, folder / "tables")
         write_text(stamp, json.dumps(facts))
@@ -258,15 +266,12 @@ def prepare(source: Source, folder: Path) -> Path:
 
 def _write(path: Path, batches: pa.RecordBatchReader) -> None:
     """Writes the index a row group at a time."""
-    try:
-        with (
-            whole_file(path) as file,
-            pq.ParquetWriter(file, batches.schema, compression="zstd") as writer,
-        ):
-            for batch in batches:
-                writer.write_batch(batch, ROWS)
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise OutputError(f"the index {path} cannot be made: {error}") from error
+    with (
+        whole_file(path) as file,
+        pq.ParquetWriter(file, batches.schema, compression="zstd") as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch, ROWS)
 
 
 def is_current(source: Source, folder: Path) -> bool:

@@ -7,8 +7,9 @@ sides and their difference in turn.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,6 +20,8 @@ import pyarrow.parquet as pq
 from qa.index import Index
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Picture, Side
+from schemas.reviews import LABELS, labels_hash
+from schemas.shards import DAMAGE
 
 PICTURES = ("real", "fake", "label_map")
 KEPT = 64
@@ -39,6 +42,7 @@ class Lookup:
         self._paths = tuple(shards)
         self._pictures: OrderedDict[tuple[str, Side], bytes] = OrderedDict()
         self._last: dict[Side, tuple[tuple[Path, int], pa.Table]] = {}
+        self._labels: dict[str, str] = {}
         self._lock = Lock()
 
     def frame(self, row: str) -> AnnotatedFrame | None:
@@ -53,6 +57,23 @@ class Lookup:
         if found is None:
             return None
         return AnnotatedFrame(**found, **dict.fromkeys(PICTURES, _NONE))
+
+    def labels(self, rows: Iterable[str]) -> dict[str, str]:
+        """Gives the hash of the labels of each of the rows that are there; none is read twice.
+
+        Raises:
+            OutputError: As `frame`.
+        """
+        wanted = set(rows)
+        places = self._index.places(sorted(wanted - self._labels.keys()))
+        for shard, of_shard in itertools.groupby(places, key=lambda place: place[0]):
+            path = self._paths[shard]
+            try:
+                for row in _labels(path, [number for _, number in of_shard]):
+                    self._labels[row["id"]] = labels_hash(row)
+            except (*DAMAGE, IndexError) as error:
+                raise OutputError(f"{path} changed or is damaged: {error}; start again") from error
+        return {row: self._labels[row] for row in wanted & self._labels.keys()}
 
     def picture(self, row: str, side: Side) -> bytes | None:
         """Gives the encoded crop of one side; None where there is none.
@@ -92,7 +113,7 @@ class Lookup:
         path = self._paths[shard]
         try:
             table, within = read(path, number)
-        except (pa.ArrowInvalid, OSError, IndexError) as error:
+        except (*DAMAGE, IndexError) as error:
             raise OutputError(f"{path} changed or is damaged: {error}; start again") from error
         found: dict[str, Any] = table.slice(within, 1).to_pylist()[0]
         if found["id"] != row:
@@ -109,6 +130,15 @@ def _read_group(path: Path, number: int, columns: Sequence[str]) -> tuple[pa.Tab
             return file.read_row_group(group, columns=columns, use_threads=False), within
     finally:
         pa.default_memory_pool().release_unused()
+
+
+def _labels(path: Path, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Gives the labels of some rows of a shard, which are in order; reads each row group once."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        places = [_row_group(file.metadata, number) for number in numbers]
+        for group, of_group in itertools.groupby(places, key=lambda place: place[0]):
+            table = file.read_row_group(group, columns=["id", *LABELS], use_threads=False)
+            yield from table.take([within for _, within in of_group]).to_pylist()
 
 
 def _row_group(metadata: pq.FileMetaData, number: int) -> tuple[int, int]:

@@ -46,7 +46,7 @@ def write_report(source: Source, folder: Path) -> Path:
         Path of the page.
 
     Raises:
-        OutputError: There is nothing annotated, or the folder cannot be written.
+        OutputError: There is nothing annotated, a file is damaged, or the folder cannot be written.
     """
     paths = source.shards
     if not paths:
@@ -56,6 +56,8 @@ def write_report(source: Source, folder: Path) -> Path:
     tables = write_tables(source, folder / "tables")
     write_text_tables(paths, tables)
     rejected = read_records(source.rejects, Reject) if source.rejects.is_file() else []
+    with source.reading():
+        shown = samples(paths)
     pictures = folder / "frames"
     try:
         shutil.rmtree(pictures, ignore_errors=True)
@@ -65,7 +67,7 @@ def write_report(source: Source, folder: Path) -> Path:
             name=source.name,
             **_told(paths, rejected),
             **_counted(collect(tables), _parroting(folder / "parroting.parquet")),
-            samples=[_sample(number, row, pictures) for number, row in enumerate(samples(paths))],
+            samples=[_sample(number, row, pictures) for number, row in enumerate(shown)],
         )
         write_text(folder / "index.html", page)
     except OSError as error:

@@ -1,9 +1,9 @@
 """Reviews as they are written: an append-only SQLite file that several people write at once.
 
-SQLite is in WAL mode, so that readers do not wait for writers; a writer waits for another for up to
-`PATIENCE_S`. A review is synced to the disk before it counts as saved. Nothing is ever changed or
-removed: a second thought is a new row. The Parquet file that all are exported to is a second copy:
-what a lost SQLite file no longer holds is taken back from it.
+SQLite is in WAL mode, so that readers do not wait for writers; writers wait in line, and up to
+`PATIENCE_S` for whatever else locks the file. A review is synced to the disk before it counts as
+saved. Nothing is ever changed or removed: a second thought is a new row. The Parquet file that all
+are exported to is a second copy: what a lost SQLite file no longer holds is taken back from it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fcntl
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import get_args
 
@@ -91,7 +91,7 @@ class Reviews:
 
     def _insert(self, reviews: Iterable[Review]) -> None:
         marks = ", ".join("?" for _ in _FIELDS)
-        with self._open() as db:
+        with self._open(writing=True) as db:
             db.executemany(
                 f"INSERT INTO reviews ({', '.join(_FIELDS)}) VALUES ({marks})",  # noqa: S608
                 [tuple(review.model_dump().values()) for review in reviews],
@@ -108,8 +108,8 @@ class Reviews:
         return [Review(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Opens the file for one transaction.
+    def _open(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
+        """Opens the file for one transaction; writers come in one after the other.
 
         A connection lives for one call: no thread holds another's, and a file that was removed
         while the server runs is made again by the next review, not written into the void.
@@ -120,10 +120,17 @@ class Reviews:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 db.executescript(_TABLE)
-                with db:
+                with self._turn() if writing else nullcontext(), db:
                     yield db
         except (sqlite3.Error, OSError) as error:
             raise OutputError(f"reviews in {self.path} cannot be used: {error}") from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Waits in line: of many that write at once, SQLite's own waiting passes some over."""
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def open_reviews(exported: Path) -> Reviews:

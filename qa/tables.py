@@ -8,7 +8,8 @@ row is of, the others are null.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,14 @@ from schemas.arrow import arrow_schema
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Cost, Record, Reject
 from schemas.releasing import ReleasedFrame
-from schemas.shards import check_schema, read_metadata, write_table
+from schemas.shards import (
+    DAMAGE,
+    check_schema,
+    check_whole,
+    damage_in,
+    read_metadata,
+    write_table,
+)
 
 QUERIES = Path(__file__).parent / "sql"
 TABLES = ("frames", "histograms", "regions", "evidence", "claims", "verdicts", "rejects", "costs")
@@ -52,6 +60,25 @@ class Source:
     rejects: Path
     costs: Path
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Makes what reading a damaged file raises one error.
+
+        Raises:
+            OutputError: A file is damaged; the message names it and says what to do.
+        """
+        try:
+            yield
+        except (duckdb.Error, *DAMAGE) as error:
+            record = _shard_record(self.shards)
+            found = damage_in(self.shards, record, error)
+            raise OutputError(f"cannot count {self.name}: {found}; {self.remedy}") from error
+
+    @property
+    def remedy(self) -> str:
+        """Says how a damaged file is made again: what is finished is not done anew."""
+        return f"remove it and run: facext annotate {self.name} --resume=if-possible"
+
 
 def bands(name: str, unit: str, edges: Sequence[int]) -> list[str]:
     """Gives the names of the bands between edges, lowest first."""
@@ -69,6 +96,12 @@ def connect(source: Source, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
     Raises:
         OutputError: A file is damaged or of another format; the message names it.
     """
+    for path, kind in ((source.rejects, Reject), (source.costs, Cost)):
+        try:
+            if path.is_file():
+                check_whole(path, kind)
+        except OutputError as error:
+            raise OutputError(f"{error}; {source.remedy}") from error
     con = duckdb.connect(config={"threads": 2, "memory_limit": memory})
     _view(con, "shards", source.shards, _shard_record(source.shards))
     _view(con, "rejects", [source.rejects], Reject)
@@ -140,9 +173,7 @@ def write_tables(source: Source, folder: Path) -> Path:
     """
     with connect(source) as con:
         for table in TABLES:
-            try:
+            with source.reading():
                 counted = con.sql(query(table)).to_arrow_table()
-            except duckdb.Error as error:
-                raise OutputError(f"cannot count {source.name}: {error}") from error
             write_table(folder / f"{table}.parquet", counted)
     return folder

@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 from qa.explanation import FALLBACK
 from qa.sums import COLUMNS, COUNTS, KEYS, Hashes, hash_sentences, sum_rows
 from schemas.arrow import arrow_schema
+from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame
+from schemas.shards import DAMAGE
 
 FREQUENT = 50
 """The most frequent templates whose share is told."""
@@ -43,11 +45,19 @@ class Text:
 
 
 def read(shards: Sequence[Path]) -> Iterator[pa.Table]:
-    """Reads the columns that the figures need, some rows at a time."""
+    """Reads the columns that the figures need, some rows at a time.
+
+    Raises:
+        OutputError: A shard is damaged; the message names it.
+    """
     for shard in shards:
-        with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(ROWS_PER_BATCH, columns=list(COLUMNS)):
-                yield pa.Table.from_batches([batch])
+        try:
+            with pq.ParquetFile(shard) as file:
+                for batch in file.iter_batches(ROWS_PER_BATCH, columns=list(COLUMNS)):
+                    batch.validate(full=True)
+                    yield pa.Table.from_batches([batch])
+        except DAMAGE as error:
+            raise OutputError(f"the shard {shard} is damaged: {error}") from error
 
 
 def measure(tables: Iterable[pa.Table]) -> Text:
@@ -70,6 +80,29 @@ def measure(tables: Iterable[pa.Table]) -> Text:
       published included; refuted ones are to statements what CHAIR_i (Rohrbach et al., EMNLP
       2018) is to objects. What a writer said in rows that then fell back counts as its own.
     """
+    return figures([add_up(tables)])
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What the figures of some rows are made from.
+
+    Attributes:
+        rows: Sums by `KEYS`, some lines for each table.
+        hashes: `(N, 2) uint64` for each table, by writer: sentences as written, and as templates.
+    """
+
+    rows: pd.DataFrame
+    hashes: dict[str, list[Hashes]]
+
+
+def add_up_file(shard: Path) -> Sums:
+    """Adds up a whole file."""
+    return add_up(read([shard]))
+
+
+def add_up(tables: Iterable[pa.Table]) -> Sums:
+    """Adds up what `figures` needs, table by table."""
     sums: list[pd.DataFrame] = []
     hashes: dict[str, list[Hashes]] = defaultdict(list)
     for table in itertools.chain([arrow_schema(AnnotatedFrame).empty_table()], tables):
@@ -80,6 +113,17 @@ def measure(tables: Iterable[pa.Table]) -> Text:
         sums.append(rows.groupby(KEYS).sum())
         for writer, of_writer in said.groupby(rows["writer"].loc[said["row"]].to_numpy()):
             hashes[str(writer)].append(of_writer[["written", "template"]].to_numpy(np.uint64))
+    return Sums(pd.concat(sums), dict(hashes))
+
+
+def figures(parts: Iterable[Sums]) -> Text:
+    """Gives the figures of all rows that were added up; see `measure`."""
+    sums: list[pd.DataFrame] = []
+    hashes: dict[str, list[Hashes]] = defaultdict(list)
+    for part in parts:
+        sums.append(part.rows)
+        for writer, of_writer in part.hashes.items():
+            hashes[writer] += of_writer
     total = pd.concat(sums).groupby(level=KEYS).sum().reset_index()
     return Text(_quality(total, hashes), _fallbacks(total))
 

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from release.source import MEMORY
+from schemas.errors import OutputError
 
 Table = list[dict[str, Any]]
 
@@ -77,11 +78,18 @@ def count(folder: Path) -> dict[str, Table]:
 
 
 def count_costs(path: Path) -> Table:
-    """Sums what the captioning requests of a dataset cost; empty where there were none."""
+    """Sums what the captioning requests of a dataset cost; empty where there were none.
+
+    Raises:
+        OutputError: The file is damaged.
+    """
     if not path.is_file():
         return []
-    with duckdb.connect(config={"threads": 1, "memory_limit": MEMORY}) as tables:
-        return _table(tables.execute(COSTS, [str(path)]))
+    try:
+        with duckdb.connect(config={"threads": 1, "memory_limit": MEMORY}) as tables:
+            return _table(tables.execute(COSTS, [str(path)]))
+    except duckdb.Error as error:
+        raise OutputError(f"{path} is damaged: {error}") from error
 
 
 def _table(found: duckdb.DuckDBPyConnection) -> Table:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import duckdb
 
 from release.source import Figures, Source, ids_of
-from schemas.errors import RejectReason
+from schemas.errors import OutputError, RejectReason
+from schemas.records import AnnotatedFrame
 from schemas.reviews import Decision
-from schemas.shards import read_metadata
+from schemas.shards import damage_in, read_metadata
 from sources.splits import Member, find_leak
 
 MOST_TOLD = 5
@@ -197,8 +198,16 @@ CHECKS: Mapping[str, Callable[[Scene], Iterator[Failure]]] = {
 
 
 def check_dataset(scene: Scene) -> list[Result]:
-    """Runs all checks of a dataset as a whole."""
-    return [Result(name).add(check(scene)) for name, check in CHECKS.items()]
+    """Runs all checks of a dataset as a whole.
+
+    Raises:
+        OutputError: A file is damaged inside; the message names it.
+    """
+    try:
+        return [Result(name).add(check(scene)) for name, check in CHECKS.items()]
+    except duckdb.Error as error:
+        found = damage_in(scene.source.shards, AnnotatedFrame, error)
+        raise OutputError(f"{found}; {scene.source.remedy}") from error
 
 
 def check_text(source: Source, figures: Figures) -> Result:

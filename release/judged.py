@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,8 @@ import pyarrow.parquet as pq
 
 from release.source import Source
 from schemas.errors import OutputError
-from schemas.reviews import LABELS, Decision, decided, labels_hash
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What reviews say of a dataset.
-
-    Attributes:
-        decisions: The decision on each row that was reviewed as it is.
-        outdated: Rows that were reviewed only before their labels changed.
-    """
-
-    decisions: Mapping[str, Decision]
-    outdated: int
+from schemas.reviews import LABELS, Judged, labels_hash, weigh
+from schemas.shards import DAMAGE
 
 
 def judge(source: Source) -> Judged:
@@ -37,9 +24,7 @@ def judge(source: Source) -> Judged:
     """
     wanted = {review.id for review in source.reviews}
     now = {row["id"]: labels_hash(row) for row in _rows(source.shards, wanted)}
-    holding = [one for one in source.reviews if now.get(one.id) == one.labels_hash]
-    decisions = decided(holding)
-    return Judged(decisions, len(now.keys() - decisions.keys()))
+    return weigh(source.reviews, now)
 
 
 def _rows(shards: Sequence[Path], wanted: set[str]) -> Iterator[dict[str, Any]]:
@@ -53,5 +38,5 @@ def _rows(shards: Sequence[Path], wanted: set[str]) -> Iterator[dict[str, Any]]:
                     if pc.any(here).as_py():
                         group = file.read_row_group(number, columns=["id", *LABELS])
                         yield from group.filter(here).to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
+        except DAMAGE as error:
             raise OutputError(f"the shard {shard} is damaged: {error}") from error

@@ -23,8 +23,9 @@ import pyarrow.compute as pc
 from release import card, croissant, figures
 from release.formats import FORMATS, check_formats, images
 from release.gate import Result, Scene, check_dataset, check_text
-from release.judged import Judged, judge
+from release.judged import judge
 from release.parts import Job, Progress, write_parts
+from release.processes import Processes
 from release.released import FACTS, open_release
 from release.seal import write_checksums
 from release.source import (
@@ -38,6 +39,7 @@ from schemas.atomic import sync_folder, sync_tree
 from schemas.errors import OutputError, UsageError
 from schemas.provenance import file_hash
 from schemas.records import Reject
+from schemas.reviews import Judged
 from schemas.shards import read_table, write_table
 
 WITHHELD = "withheld.csv"
@@ -133,13 +135,15 @@ def make_release(source: Source, order: Order, progress: Progress) -> Outcome:
         )
     check_shards(source)
     held = _held(source)
-    with new_folder(order.folder) as folder:
-        results, rows = _gate(source, order, held, folder, progress)
+    with new_folder(order.folder) as folder, Processes(order.workers) as workers:
+        results, rows = _gate(source, order, held, folder, workers, progress)
         passed = not any(result.failed for result in results)
         if passed:
-            finish(folder, order.formats)
+            finish(folder, order.formats, workers)
             publish(folder, order.folder)
-    return Outcome(results, rows, held.counts, held.down.unmatched, held.judged.outdated, passed)
+    return Outcome(
+        results, rows, held.counts, held.down.unmatched, len(held.judged.outdated), passed
+    )
 
 
 def _held(source: Source) -> Held:
@@ -166,20 +170,25 @@ def new_folder(place: Path) -> Iterator[Path]:
 
 
 def _gate(
-    source: Source, order: Order, held: Held, folder: Path, progress: Progress
+    source: Source,
+    order: Order,
+    held: Held,
+    folder: Path,
+    workers: Processes,
+    progress: Progress,
 ) -> tuple[list[Result], Counter[str]]:
     """Runs all checks; writes the rows and what is told of them on the way."""
     with open_tables(source.shards, source.rejects) as tables:
         scene = Scene(source, tables, order.with_pixels, held.judged.decisions)
         results = check_dataset(scene)
     facts = _facts(source, order)
-    checked = write_parts(_jobs(source, order, held, folder, facts), order.workers, progress)
+    checked = write_parts(_jobs(source, order, held, folder, facts), workers, progress)
     results += checked.results.values()
     if not checked.rows.total():
         raise OutputError(f"no row of '{source.name}' is left to release")
     write_table(folder / REJECTS, _rejects(source, held.down))
     _write_withheld(folder / WITHHELD, held)
-    text = source.measure_text(sorted(folder.glob("data/*/*.parquet")))
+    text = source.measure_text(sorted(folder.glob("data/*/*.parquet")), workers)
     results.append(check_text(source, text))
     told = {
         "text": text,
@@ -233,19 +242,25 @@ def _write_withheld(path: Path, held: Held) -> None:
         )
 
 
-def finish(folder: Path, formats: Sequence[str]) -> None:
+def finish(folder: Path, formats: Sequence[str], workers: Processes) -> None:
     """Adds to the rows what is made from them: formats, card, Croissant, checksums."""
     released = open_release(folder)
-    for name in formats:
-        for split in released.splits:
-            (folder / name).mkdir(exist_ok=True)
-            FORMATS[name].write(released, split, folder / name)
+    exports = [(folder, name, split) for name in formats for split in released.splits]
+    for _ in workers.map(_export, exports):
+        pass
     if released.with_pixels and any(FORMATS[name].pictures for name in formats):
         images.write(released, folder / "images")
     (folder / "README.md").write_text(card.page(released), encoding="utf-8")
     hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in released.files}
     croissant.write(released, hashes)
     write_checksums(folder, hashes)
+
+
+def _export(job: tuple[Path, str, str]) -> None:
+    """Writes one split of a release in one format."""
+    folder, name, split = job
+    (folder / name).mkdir(exist_ok=True)
+    FORMATS[name].write(open_release(folder), split, folder / name)
 
 
 def publish(folder: Path, place: Path) -> None:

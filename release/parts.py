@@ -20,18 +20,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from release.gate import Failure, Result
-from release.processes import spread
+from release.processes import Processes
 from release.rows import PICTURES, ROW_CHECK_NAMES, ROW_CHECKS, Size, pixel_hash
+from release.values import strange_columns
 from schemas.arrow import arrow_schema
 from schemas.errors import OutputError
-from schemas.records import Side
+from schemas.records import AnnotatedFrame, Side
 from schemas.releasing import ReleasedFrame
-from schemas.shards import ROWS_PER_GROUP, file_metadata
+from schemas.shards import DAMAGE, ROWS_PER_GROUP, file_metadata
 
 UNSPLIT = "unsplit"
 """Split of the rows that the source gives none."""
 _SPLIT = re.compile(r"\w+")
 SIDES: tuple[Side, ...] = ("real", "fake")
+CHECKED = (
+    "id", "artifact", "regions", "explanation", "explanation_masks", "claims", "claims_supported",
+    "dropped", "questions", *SIDES,
+)  # fmt: skip
+"""Columns that the checks of rows look at."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -72,19 +78,19 @@ class Checked:
         self.rows += other.rows
 
 
-def write_parts(jobs: Sequence[Job], workers: int, progress: Progress) -> Checked:
+def write_parts(jobs: Sequence[Job], workers: Processes, progress: Progress) -> Checked:
     """Checks and writes all shards.
 
     Args:
         jobs: The shards.
-        workers: Processes; one means this one.
+        workers: Who does them.
         progress: Called after each shard.
 
     Raises:
         OutputError: A shard is damaged inside, or the folder cannot be written.
     """
     checked = Checked()
-    for done, found in enumerate(spread(write_part, jobs, workers), start=1):
+    for done, found in enumerate(workers.map(write_part, jobs), start=1):
         checked.join(found)
         progress("release", done, len(jobs))
     return checked
@@ -103,7 +109,7 @@ def write_part(job: Job) -> Checked:
                         writers[split] = stack.enter_context(_writer(job, split))
                     writers[split].write_table(rows, row_group_size=ROWS_PER_GROUP)
                     checked.rows[split] += rows.num_rows
-    except (pa.ArrowInvalid, OSError) as error:
+    except DAMAGE as error:
         raise OutputError(f"cannot release {job.shard} into {job.data}: {error}") from error
     return checked
 
@@ -127,6 +133,11 @@ def _released(table: pa.Table, job: Job, checked: Checked) -> Iterator[pa.Table]
     if job.held:
         kept = pc.invert(pc.is_in(table["id"], pa.array(sorted(job.held), pa.string())))
         table = table.filter(kept)
+    if strange := strange_columns(table, AnnotatedFrame):
+        raise OutputError(
+            f"the shard {job.shard} is damaged: {', '.join(strange)} may not be so in any row; "
+            "remove it and run: facext annotate"
+        )
     hashes = _check(table, job, checked)
     for side in SIDES:
         if not job.with_pixels:
@@ -140,7 +151,7 @@ def _released(table: pa.Table, job: Job, checked: Checked) -> Iterator[pa.Table]
 def _check(table: pa.Table, job: Job, checked: Checked) -> dict[Side, list[str]]:
     """Runs the checks of rows; gives the hashes of their pixels."""
     hashes: dict[Side, list[str]] = {"real": [], "fake": []}
-    for row in table.to_pylist():
+    for row in table.select(CHECKED).to_pylist():
         for name, check in ROW_CHECKS.items():
             checked.results[name].add(Failure(row["id"], why) for why in check(row, job.size))
         for side in SIDES:

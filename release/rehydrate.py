@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from release.make import REJECTS, WITHHELD, finish, new_folder, publish
 from release.parts import Progress, released_schema
-from release.processes import spread
+from release.processes import Processes
 from release.rebuild import Copy, Crops, rebuild
 from release.released import FACTS, Released, open_release
 from release.seal import broken_files
@@ -75,15 +75,15 @@ def rehydrate(
         raise UsageError(f"{place} is there already; remove it or choose another --out")
     if broken := broken_files(folder):
         raise OutputError(f"{folder} was changed or is not whole: {', '.join(broken[:3])}")
-    with new_folder(place) as new:
+    with new_folder(place) as new, Processes(workers) as processes:
         rows, missing = 0, []
         jobs = _jobs(released, new, root, real_root)
-        for done, (found, lost) in enumerate(spread(write_file, jobs, workers), start=1):
+        for done, (found, lost) in enumerate(processes.map(write_file, jobs), start=1):
             rows += found
             missing += lost
             progress("rehydrate", done, len(jobs))
         _write_rest(released, new, missing)
-        finish(new, released.facts["formats"])
+        finish(new, released.facts["formats"], processes)
         publish(new, place)
     return Rebuilt(rows, Counter(reason for _, reason, _ in missing))
 

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.arrow import FORMAT_VERSION, arrow_schema, from_table
+from release.rows import Row
+from release.values import strange_columns
+from schemas.arrow import FORMAT_VERSION, arrow_schema
 from schemas.errors import OutputError
 from schemas.releasing import ReleasedFrame
+from schemas.shards import DAMAGE
 
 FACTS = "release.json"
 
@@ -52,21 +56,41 @@ class Released:
         """Tells whether the rows hold their crops."""
         return bool(self.facts["release"]["pixels"])
 
-    def rows(self, split: str) -> Iterator[ReleasedFrame]:
-        """Gives the rows of a split; memory holds a row group."""
-        for path in self.splits[split]:
-            with pq.ParquetFile(path) as file:
-                for number in range(file.num_row_groups):
-                    yield from from_table(file.read_row_group(number), ReleasedFrame)
+    def tables(self, split: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Gives the rows of a split, a row group at a time.
 
-    def pictured(self, split: str) -> Iterator[ReleasedFrame]:
+        Args:
+            split: The split.
+            columns: Paths of the Parquet columns to read, such as `regions.list.element.name`.
+
+        Raises:
+            OutputError: A file is damaged, or holds what no row of a release may hold.
+        """
+        for path in self.splits[split]:
+            try:
+                with pq.ParquetFile(path) as file:
+                    for number in range(file.num_row_groups):
+                        table = file.read_row_group(number, columns=list(columns))
+                        if strange := strange_columns(table, ReleasedFrame):
+                            raise OutputError(f"{path} is damaged: {', '.join(strange)}")
+                        yield table
+            except DAMAGE as error:
+                raise OutputError(f"{path} is damaged: {error}") from error
+
+    def pictured(self, split: str, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Gives the rows of a split whose pictures are there, or all where no pictures are.
 
-        After a rehydration from half a copy of the source some rows are still without.
+        After a rehydration from half a copy of the source some rows are still without: those have
+        no names of pictures.
         """
-        for row in self.rows(split):
-            if not self.with_pixels or row.fake.bytes is not None:
-                yield row
+        for table in self.tables(split, [*columns, "fake.path"]):
+            named = pc.not_equal(pc.struct_field(table["fake"], "path"), "")
+            yield table.filter(named) if self.with_pixels else table
+
+    def rows(self, split: str, columns: Sequence[str]) -> Iterator[Row]:
+        """Gives the same as `pictured`, row by row, as plain dicts."""
+        for table in self.pictured(split, columns):
+            yield from table.to_pylist()
 
 
 def open_release(folder: Path) -> Released:
@@ -90,6 +114,6 @@ def open_release(folder: Path) -> Released:
         for path in found.files:
             if not pq.read_schema(path).equals(arrow_schema(ReleasedFrame)):
                 raise OutputError(f"{path} does not have the schema of a release")
-    except (pa.ArrowInvalid, OSError) as error:
+    except DAMAGE as error:
         raise OutputError(f"the release {folder} is damaged: {error}") from error
     return found

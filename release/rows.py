@@ -34,13 +34,13 @@ def _masks(row: Row, size: Size) -> Iterator[str]:
     measured = [("artifact", row["artifact"])]
     measured += [(f"region {one['name']}", one) for one in row["regions"]]
     for place, one in measured:
-        coco = _coco(one["segmentation"])
+        coco = as_coco(one["segmentation"])
         if (area := rlemasklib.area(coco)) != one["area"]:
             yield f"{place} covers {area} pixels, the row says {one['area']}"
         if (box := [float(x) for x in rlemasklib.to_bbox(coco)]) != list(one["bbox"]):
             yield f"{place} lies in {box}, the row says {list(one['bbox'])}"
     for one in row["regions"]:
-        if (area := rlemasklib.area(_coco(one["concept_segmentation"]))) != one["concept_area"]:
+        if (area := rlemasklib.area(as_coco(one["concept_segmentation"]))) != one["concept_area"]:
             yield f"concept {one['name']} has {area} pixels, the row says {one['concept_area']}"
 
 
@@ -58,14 +58,15 @@ def _all_masks(row: Row) -> Iterator[tuple[str, Any]]:
             yield f"the query of {question['question']!r}", question["query_segmentation"]
 
 
-def _coco(mask: Any) -> dict[str, Any]:
+def as_coco(mask: Row) -> dict[str, Any]:
+    """Gives the dict that rlemasklib takes."""
     return {"size": list(mask["size"]), "counts": mask["counts"].encode()}
 
 
 def _fills(mask: Any) -> bool:
     """Tells whether run lengths are whole and fill the picture."""
     try:
-        rlemasklib.decompress(_coco(mask))
+        rlemasklib.decompress(as_coco(mask))
     except ValueError:
         return False
     return True

@@ -11,13 +11,14 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from release.processes import Processes
 from schemas.arrow import FORMAT_VERSION, arrow_schema
 from schemas.datasets import Dataset
 from schemas.errors import OutputError, UsageError
 from schemas.records import AnnotatedFrame, Cost, Pair, Record, Reject
 from schemas.releasing import Releasing
 from schemas.reviews import Review
-from schemas.shards import check_schema, read_metadata, read_table
+from schemas.shards import DAMAGE, check_whole, read_metadata, read_table
 
 Figures = Mapping[str, Mapping[str, float]]
 """Figures of a text: writer, then name, to value."""
@@ -60,7 +61,12 @@ class Source:
     reviews: Sequence[Review]
     truth: Mapping[str, float]
     bench: Mapping[str, str]
-    measure_text: Callable[[Sequence[Path]], Figures]
+    measure_text: Callable[[Sequence[Path], Processes], Figures]
+
+    @property
+    def remedy(self) -> str:
+        """Says how a damaged file is made again: what is finished is not done anew."""
+        return f"remove it and run: facext annotate {self.name} --resume=if-possible"
 
     def facts(self) -> dict[str, Any]:
         """Gives the `facext` metadata of the first shard."""
@@ -83,7 +89,7 @@ def check_shards(source: Source) -> None:
     Raises:
         OutputError: There is none, a file is damaged, or of another format; the message names it.
     """
-    again = f"run: facext annotate {source.name} --resume=if-possible"
+    again = source.remedy
     if not source.shards:
         raise OutputError(f"nothing is annotated of '{source.name}', so nothing can be released; "
                           f"run: facext annotate {source.name}")  # fmt: skip
@@ -91,7 +97,7 @@ def check_shards(source: Source) -> None:
         try:
             with pq.ParquetFile(shard) as file:
                 schema = file.schema_arrow
-        except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        except DAMAGE as error:
             raise OutputError(f"the shard {shard} is damaged ({error}); {again}") from error
         version = read_metadata(shard).get("format_version", "unknown")
         if version != FORMAT_VERSION or not schema.equals(arrow_schema(AnnotatedFrame)):
@@ -103,7 +109,7 @@ def check_shards(source: Source) -> None:
     beside += [(source.costs, Cost)] if source.costs.is_file() else []
     for path, record in beside:
         try:
-            check_schema(path, record)
+            check_whole(path, record)
         except OutputError as error:
             raise OutputError(f"{error}; {again}") from error
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
@@ -66,3 +67,30 @@ def decided(reviews: Iterable[Review]) -> dict[str, Decision]:
     """
     counts = {row: Counter(votes.values()) for row, votes in newest(reviews).items()}
     return {row: max(_GRAVEST, key=lambda one: count[one]) for row, count in counts.items()}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What people say of rows as they are now: a review is of the labels that were seen.
+
+    Attributes:
+        holding: Reviews of labels that the rows still have.
+        decisions: The decision on each row with such a review.
+        outdated: Rows that were reviewed only before their labels changed.
+    """
+
+    holding: Sequence[Review]
+    decisions: Mapping[str, Decision]
+    outdated: frozenset[str]
+
+
+def weigh(reviews: Iterable[Review], now: Mapping[str, str]) -> Judged:
+    """Tells the reviews that hold from those of labels that are no more.
+
+    Args:
+        reviews: Of any rows.
+        now: Hash of the labels of each reviewed row that is there.
+    """
+    holding = [one for one in reviews if now.get(one.id) == one.labels_hash]
+    decisions = decided(holding)
+    return Judged(holding, decisions, frozenset(now.keys() - decisions.keys()))

@@ -28,6 +28,9 @@ ROWS_PER_GROUP = 100
 
 METADATA_KEY = b"facext"
 
+DAMAGE = (pa.ArrowException, OSError, ValueError)
+"""What reading a damaged file raises: of Arrow, of the system, of text that is no UTF-8."""
+
 
 def write_records(
     path: Path, rows: Iterable[R], record: type[R], metadata: Mapping[str, Any] | None = None
@@ -79,7 +82,11 @@ def read_records(paths: Path | Sequence[Path], record: type[R]) -> list[R]:
     """
     rows: list[R] = []
     for path in [paths] if isinstance(paths, Path) else paths:
-        rows.extend(from_table(read_table(path, record), record))
+        table = read_table(path, record)
+        try:
+            rows.extend(from_table(table, record))
+        except DAMAGE as error:
+            raise OutputError(f"{path} is damaged: {error}") from error
     return rows
 
 
@@ -89,8 +96,40 @@ def read_table(path: Path, record: type[Record], columns: Sequence[str] | None =
     try:
         with pq.ParquetFile(path) as file:
             return file.read(columns and list(columns))
-    except (pa.ArrowInvalid, OSError) as error:
+    except DAMAGE as error:
         raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def check_whole(path: Path, record: type[Record]) -> None:
+    """Checks that all of a file can be read, and that its text is text; memory holds a row group.
+
+    Raises:
+        OutputError: It is damaged or of another format; the message names it.
+    """
+    check_schema(path, record)
+    try:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                file.read_row_group(number).validate(full=True)
+    except DAMAGE as error:
+        why = " ".join(str(error).split())  # Arrow says it in lines
+        raise OutputError(f"{path} is damaged: {why}") from error
+
+
+def damage_in(paths: Sequence[Path], record: type[Record], error: Exception) -> OutputError:
+    """Gives the error that names the damaged one of several files, which it reads until it is met.
+
+    Args:
+        paths: The files.
+        record: Their record.
+        error: What was said where all were read as one.
+    """
+    for path in paths:
+        try:
+            check_whole(path, record)
+        except OutputError as found:
+            return found
+    return OutputError(f"one of {', '.join(map(str, paths[:3]))} ... is damaged: {error}")
 
 
 def check_schema(path: Path, record: type[Record]) -> None:
@@ -101,7 +140,7 @@ def check_schema(path: Path, record: type[Record]) -> None:
     """
     try:
         schema = pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except DAMAGE as error:
         raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
     expected = arrow_schema(record)
     if not schema.equals(expected):
@@ -121,6 +160,6 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         metadata = pq.read_schema(path).metadata or {}
         facts: dict[str, Any] = json.loads(metadata.get(METADATA_KEY, b"{}"))
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+    except DAMAGE as error:
         raise OutputError(f"{path} cannot be read as Parquet: {error}") from error
     return facts

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from numpy.typing import NDArray
@@ -43,6 +44,17 @@ def review(row: AnnotatedFrame, decision: Decision) -> Review:
     """Gives what somebody decided of a row as it is."""
     labels = labels_hash(row.model_dump())
     return Review(id=row.id, reviewer="ada", decision=decision, labels_hash=labels, at=1.0)
+
+
+def spoil(path: Path, column: str) -> None:
+    """Damages the pages of a Parquet file's column; its footer stays as it is."""
+    groups = pq.read_metadata(path)
+    parts = [groups.row_group(0).column(place) for place in range(groups.num_columns)]
+    found = next(one for one in parts if one.path_in_schema == column)
+    first = found.dictionary_page_offset or found.data_page_offset
+    body = bytearray(path.read_bytes())
+    body[first : first + found.total_compressed_size] = b"\xff" * found.total_compressed_size
+    path.write_bytes(body)
 
 
 @pytest.fixture(scope="session")

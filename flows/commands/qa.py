@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -43,6 +44,9 @@ def qa(
     dashboard is for looking through the frames and deciding on them; a release honours what people
     decided.
     """
+    if serve:
+        # before Arrow is loaded: its own pool keeps what it once took, the system's gives it back
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from flows.run import make_run
 
     run = make_run(dataset, manifest)

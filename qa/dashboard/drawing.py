@@ -28,7 +28,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"n": number, "percent": percent, "short": short, "signed": signed}
+    environment.filters |= {
+        "n": number, "percent": percent, "short": short, "signed": signed, "words": words,
+    }  # fmt: skip
     environment.globals |= {"address": address}
     return environment
 
@@ -53,6 +55,11 @@ def percent(share: float, digits: int = 1) -> str:
 def signed(share: float) -> str:
     """Writes a difference of shares in points of percent: `+1.2`, with a true minus."""
     return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def words(code: str) -> str:
+    """Writes a code as words: `no_artifact` as `no artifact`."""
+    return code.replace("_", " ")
 
 
 def short(value: float | None, digits: int = 2) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from qa.lookup import Lookup
 from qa.reviews import Reviews, open_reviews
 from qa.tables import Source
 from schemas.errors import OutputError
+from schemas.reviews import Judged, weigh
 from schemas.shards import read_metadata
 
 MAX_LISTED = 200
@@ -47,6 +49,16 @@ class Opened:
     def is_current(self) -> bool:
         """Whether the index still is that of the shards."""
         return is_current(self.source, self.folder)
+
+    def judged(self, rows: Collection[str] | None = None) -> Judged:
+        """Gives what people decided of these rows, or of all, as a release would take it.
+
+        Raises:
+            OutputError: The reviews cannot be read, or the shards changed or are damaged.
+        """
+        every = self.reviews.all()
+        said = every if rows is None else [one for one in every if one.id in rows]
+        return weigh(said, self.lookup.labels({one.id for one in said}))
 
     def table(self, name: str) -> list[dict[str, Any]]:
         """Reads one of the statistics tables; empty where it was not made.

@@ -13,11 +13,13 @@ from typing import Any
 
 from release.formats.stream import write_object
 from release.released import Released
-from schemas.records import ArtifactMask, Region, Side
-from schemas.releasing import ReleasedFrame, file_name
+from release.rows import Row
+from schemas.records import Side
+from schemas.releasing import file_name
 
 ARTIFACT = "artifact"
 Json = dict[str, Any]
+MASKED = ("area", "bbox", "segmentation")
 
 
 def write(released: Released, split: str, folder: Path) -> None:
@@ -43,33 +45,35 @@ def artifact_id(released: Released) -> int:
 
 
 def _images(released: Released, split: str) -> Iterator[Json]:
-    for number, row in enumerate(released.pictured(split)):
+    columns = ("id", "method", "compression", "artifact.segmentation.size")
+    for number, row in enumerate(released.rows(split, columns)):
         yield _image(row, "real", 2 * number + 1)
         yield _image(row, "fake", 2 * number + 2)
 
 
-def _image(row: ReleasedFrame, side: Side, number: int) -> Json:
-    height, width = row.artifact.segmentation.size
+def _image(row: Row, side: Side, number: int) -> Json:
+    height, width = row["artifact"]["segmentation"]["size"]
     return {
-        "id": number, "file_name": file_name(row.id, side), "height": height, "width": width,
-        "license": 1, "side": side, "row": row.id, "method": row.method,
-        "compression": row.compression,
+        "id": number, "file_name": file_name(row["id"], side), "height": height, "width": width,
+        "license": 1, "side": side, "row": row["id"], "method": row["method"],
+        "compression": row["compression"],
     }  # fmt: skip
 
 
 def _annotations(released: Released, split: str) -> Iterator[Json]:
     whole, number = artifact_id(released), 0
-    for place, row in enumerate(released.pictured(split)):
-        parts: list[tuple[int, ArtifactMask | Region]] = [(whole, row.artifact)]
-        parts += [(one.category_id, one) for one in row.regions]
+    columns = [f"artifact.{name}" for name in MASKED]
+    columns += [f"regions.list.element.{name}" for name in ("category_id", *MASKED)]
+    for place, row in enumerate(released.rows(split, columns)):
+        parts = [(whole, row["artifact"])]
+        parts += [(one["category_id"], one) for one in row["regions"]]
         for category, part in parts:
             number += 1
             yield _annotation(part, number, 2 * place + 2, category)
 
 
-def _annotation(part: ArtifactMask | Region, number: int, image: int, category: int) -> Json:
+def _annotation(part: Row, number: int, image: int, category: int) -> Json:
     return {
         "id": number, "image_id": image, "category_id": category, "iscrowd": 0,
-        "area": part.area, "bbox": list(part.bbox),
-        "segmentation": part.segmentation.model_dump(mode="json"),
+        "area": part["area"], "bbox": part["bbox"], "segmentation": part["segmentation"],
     }  # fmt: skip

@@ -22,13 +22,13 @@ REAL = "none"
 def write(released: Released, split: str, folder: Path) -> None:
     """Writes one split."""
     write_object(folder / split / "labels.json", instances(released, split))
-    classes = sorted({REAL, *(row.forgery for row in released.pictured(split))})
+    classes = sorted({REAL, *(row["forgery"] for row in released.rows(split, ["forgery"]))})
     labels = Pairs(_labels(released, split, classes))
     write_object(folder / split / "classes.json", [("classes", classes), ("labels", labels)])
 
 
 def _labels(released: Released, split: str, classes: list[str]) -> Iterator[tuple[str, int]]:
     """Gives each picture's name without its ending, and the place of its class."""
-    for row in released.pictured(split):
-        yield file_name(row.id, "real").removesuffix(".jpg"), classes.index(REAL)
-        yield file_name(row.id, "fake").removesuffix(".jpg"), classes.index(row.forgery)
+    for row in released.rows(split, ("id", "forgery")):
+        yield file_name(row["id"], "real").removesuffix(".jpg"), classes.index(REAL)
+        yield file_name(row["id"], "fake").removesuffix(".jpg"), classes.index(row["forgery"])

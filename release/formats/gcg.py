@@ -8,14 +8,15 @@ Source: https://github.com/mbzuai-oryx/groundingLMM, docs/datasets.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from release.formats.stream import write_array
 from release.released import Released
+from release.rows import Row
 from schemas.records import SEG
-from schemas.releasing import ReleasedFrame, file_name
+from schemas.releasing import file_name
 
 _GROUNDED = re.compile(r"<p>(?P<phrase>.*?)</p>(?P<mark> *" + re.escape(SEG) + ")?", re.DOTALL)
 
@@ -26,25 +27,24 @@ def write(released: Released, split: str, folder: Path) -> None:
 
 
 def _captions(released: Released, split: str) -> Iterator[dict[str, Any]]:
-    for row in released.pictured(split):
-        caption, groundings = ground(row)
+    for row in released.rows(split, ("id", "explanation", "explanation_masks")):
+        caption, groundings = ground(row["explanation"], row["explanation_masks"])
         yield {
-            "file_name": file_name(row.id, "fake"), "image_id": row.id, "caption": caption,
+            "file_name": file_name(row["id"], "fake"), "image_id": row["id"], "caption": caption,
             "groundings": groundings,
         }  # fmt: skip
 
 
-def ground(row: ReleasedFrame) -> tuple[str, dict[str, Any]]:
-    """Gives a row's explanation without its marks, and where its phrases are, with their masks."""
+def ground(explanation: str, masks: Iterable[Row]) -> tuple[str, dict[str, Any]]:
+    """Gives an explanation without its marks, and where its phrases are, with their masks."""
     caption, end, groundings = "", 0, dict[str, Any]()
-    masks = iter(row.explanation_masks)
-    for found in _GROUNDED.finditer(row.explanation):
-        caption += row.explanation[end : found.start()]
+    left = iter(masks)
+    for found in _GROUNDED.finditer(explanation):
+        caption += explanation[end : found.start()]
         start, end = len(caption), found.end()
         caption += found["phrase"]
         if not found["mark"]:
             continue
-        mask = next(masks).model_dump(mode="json")
         place = {"token_positives": [start, len(caption)], "rle_masks": []}
-        groundings.setdefault(found["phrase"], place)["rle_masks"].append(mask)
-    return caption + row.explanation[end:], groundings
+        groundings.setdefault(found["phrase"], place)["rle_masks"].append(next(left))
+    return caption + explanation[end:], groundings

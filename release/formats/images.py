@@ -7,7 +7,6 @@ from pathlib import Path
 from release.parts import SIDES
 from release.released import Released
 from schemas.errors import OutputError
-from schemas.releasing import picture_of
 
 
 def write(released: Released, folder: Path) -> int:
@@ -18,13 +17,12 @@ def write(released: Released, folder: Path) -> int:
     """
     written = 0
     for split in released.splits:
-        for row in released.rows(split):
+        for row in released.rows(split, ("real", "fake.bytes")):
             for side in SIDES:
-                picture = picture_of(row, side)
-                if picture.bytes is not None:
-                    path = below(folder, picture.path)
+                if picture := row[side]:
+                    path = below(folder, picture["path"])
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(picture.bytes)
+                    path.write_bytes(picture["bytes"])
                     written += 1
     return written
 

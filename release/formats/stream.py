@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,14 @@ class Pairs:
     items: Iterable[tuple[str, Any]]
 
 
+@contextmanager
+def object_file(path: Path) -> Iterator[Callable[[str, Any], None]]:
+    """Opens a JSON object and gives what adds a key and its value, for files written in turn."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file, _opened(file) as add:
+        yield add
+
+
 def write_array(path: Path, items: Iterable[Any]) -> None:
     """Writes a JSON array, an item a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,17 +34,22 @@ def write_array(path: Path, items: Iterable[Any]) -> None:
 
 def write_object(path: Path, parts: Iterable[tuple[str, Any]]) -> None:
     """Writes a JSON object of keys and values; iterators and `Pairs` are written item by item."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        _object(file, parts)
+    with object_file(path) as add:
+        for key, value in parts:
+            add(key, value)
 
 
-def _object(file: IO[str], parts: Iterable[tuple[str, Any]]) -> None:
+@contextmanager
+def _opened(file: IO[str]) -> Iterator[Callable[[str, Any], None]]:
     mark = "{"
-    for key, value in parts:
+
+    def add(key: str, value: Any) -> None:
+        nonlocal mark
         file.write(f"{mark}\n{json.dumps(key, ensure_ascii=False)}: ")
         _value(file, value)
         mark = ","
+
+    yield add
     file.write("{}" if mark == "{" else "\n}")
 
 
@@ -50,7 +64,9 @@ def _array(file: IO[str], items: Iterable[Any]) -> None:
 
 def _value(file: IO[str], value: Any) -> None:
     if isinstance(value, Pairs):
-        _object(file, value.items)
+        with _opened(file) as add:
+            for key, one in value.items:
+                add(key, one)
     elif isinstance(value, Iterator):
         _array(file, value)
     else:

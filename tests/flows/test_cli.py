@@ -1,9 +1,11 @@
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import click
@@ -12,6 +14,7 @@ import pytest
 
 from flows import cli, doctor
 from flows.commands import DONE, DONE_WITH_REJECTS, FAILED, INTERRUPTED
+from flows.runners import RUNNERS
 from schemas.errors import OutputError
 
 
@@ -166,6 +169,24 @@ def test_doctor_fails_where_an_embedded_backend_does(monkeypatch):
 
     monkeypatch.setattr(doctor, "BACKENDS", {"landmarks: mesh": broken})
     assert not doctor.examine()
+
+
+def test_doctor_lists_each_runner_and_how_to_get_it(monkeypatch, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "prefect_ray" else find(name)
+    )
+    monkeypatch.setattr(doctor, "BACKENDS", {})
+    monkeypatch.setenv("COLUMNS", "400")
+    assert doctor.examine(), "a runner that nobody chose may be absent"
+    lines = capsys.readouterr().out.splitlines()
+    told = {line.split("│")[1].strip(): line for line in lines if "│" in line}
+    assert {f"runner: {name}" for name in RUNNERS} <= told.keys()
+    for name in ("processes", "threads"):
+        assert "available" in told[f"runner: {name}"]
+    assert f"prefect-dask {version('prefect-dask')}" in told["runner: dask"]
+    assert "not here" in told["runner: ray"]
+    assert "-e '.[ray]'" in told["runner: ray"]
 
 
 def test_a_call_from_python_leaves_the_signals_alone():

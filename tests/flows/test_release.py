@@ -6,6 +6,7 @@ from flows.cli import main
 from flows.release import flat, measure_text, source_of
 from qa.reviews import Reviews
 from qa.text import measure, read
+from release.processes import Processes
 from schemas.records import AnnotatedFrame
 from schemas.reviews import Review
 from schemas.shards import read_records, write_records
@@ -93,6 +94,6 @@ def test_figures_of_the_truth_bench_get_dotted_names():
 
 def test_text_figures_are_those_of_the_report(annotated):
     shards = sorted(annotated[0].shards.glob("*.parquet"))
-    found = measure_text(shards)
+    found = measure_text(shards, Processes(1))
     quality = measure(read(shards)).quality
     assert found["evidence"]["claims per row"] == quality.loc["evidence", "claims per row"]

@@ -5,6 +5,7 @@ from qa.lookup import KEPT, Lookup
 from schemas import shards
 from schemas.errors import OutputError
 from schemas.records import Picture
+from schemas.reviews import labels_hash
 
 
 @pytest.fixture
@@ -23,6 +24,17 @@ def test_a_frame_is_read_whole_but_for_its_pictures(opened, rows):
         for side in ("real", "fake"):
             for _ in range(2):  # read, then kept
                 assert lookup.picture(row.id, side) == getattr(row, side).bytes
+
+
+def test_labels_are_hashed_as_a_release_hashes_them(opened, rows):
+    source, lookup = opened
+    some = [rows[0].id, rows[1].id, rows[5].id, rows[-1].id]
+    expected = {row.id: labels_hash(row.model_dump()) for row in rows}
+    assert lookup.labels([*some, "toy/gone"]) == {name: expected[name] for name in some}
+    source.shards[0].unlink()
+    assert lookup.labels(some[:2]) == {name: expected[name] for name in some[:2]}  # kept
+    with pytest.raises(OutputError, match="changed or is damaged"):
+        lookup.labels([rows[2].id])
 
 
 def test_an_unknown_id_is_nothing_whatever_it_looks_like(opened):

@@ -11,7 +11,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from flows.release import source_of
 from release.formats import FORMATS
 from release.make import Order, make_release
+from release.released import open_release
 from schemas.records import AnnotatedFrame
+from schemas.releasing import ReleasedFrame
 from schemas.shards import read_metadata, read_records, write_records
 from tests.conftest import silent
 
@@ -25,6 +27,11 @@ def ready(annotated):
 @pytest.fixture(scope="session")
 def rows(ready):
     return read_records(ready.shards, AnnotatedFrame)
+
+
+def released_rows(folder):
+    """The rows of a release as records."""
+    return read_records(open_release(folder).files, ReleasedFrame)
 
 
 @pytest.fixture(scope="session")

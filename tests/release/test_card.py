@@ -57,7 +57,7 @@ def test_it_is_the_same_again(full):
 def test_a_figure_that_one_writer_lacks_is_an_empty_cell(tmp_path, make, ready):
     figures = {"evidence": {"refuted": 0.25, "yaw named": 0.5}, "mllm": {"refuted": 0.75}}
     settings = ready.settings.model_copy(update={"text": {}})
-    source = replace(ready, settings=settings, measure_text=lambda shards: figures)
+    source = replace(ready, settings=settings, measure_text=lambda shards, workers: figures)
     assert make(tmp_path, source).passed
     text = card(tmp_path / "1.0.0")
     assert "| refuted | 0.25 | 0.75 |" in text

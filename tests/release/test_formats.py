@@ -23,16 +23,19 @@ from release.formats.llava import in_words
 from release.formats.stream import Pairs, write_array, write_object
 from release.released import Released, open_release
 from schemas import rle
+from schemas.arrow import to_table
 from schemas.errors import OutputError
-from schemas.records import Picture, Question
+from schemas.records import Picture
 from schemas.releasing import ReleasedFrame
+from tests.release.conftest import released_rows
 
 SPLIT = "unsplit"
+GONE = Picture(bytes=None, path="")
 
 
 @pytest.fixture(scope="module")
 def released(full):
-    return list(open_release(full).rows(SPLIT))
+    return released_rows(full)
 
 
 def read(path):
@@ -89,10 +92,8 @@ def test_glamm_finds_phrases_and_masks(full, released):
 
 
 def test_a_phrase_without_a_mark_has_no_mask(released):
-    mask = released[0].explanation_masks[0]
-    text = "The <p>lips</p> and the <p>nose</p> [SEG] moved."
-    row = released[0].model_copy(update={"explanation": text, "explanation_masks": (mask,)})
-    caption, groundings = ground(row)
+    mask = released[0].explanation_masks[0].model_dump()
+    caption, groundings = ground("The <p>lips</p> and the <p>nose</p> [SEG] moved.", [mask])
     assert caption == "The lips and the nose moved."
     assert list(groundings) == ["nose"]
     assert groundings["nose"]["token_positives"] == [17, 21]
@@ -113,10 +114,7 @@ def test_llava_turns_alternate_and_begin_with_the_image(full, released):
 
 
 def test_a_box_is_told_by_its_corners():
-    question = Question(
-        task="B-TOE", image="fake", question="What is in <box>?", answer="", masks=(),
-        query_category_id=None, query_segmentation=None, query_bbox=(10.0, 20.0, 30.0, 60.0),
-    )  # fmt: skip
+    question = {"question": "What is in <box>?", "query_bbox": (10.0, 20.0, 30.0, 60.0)}
     assert in_words(question, (200, 100)) == "What is in [0.100, 0.100, 0.400, 0.400]?"
 
 
@@ -162,13 +160,13 @@ def from_brush(coded, size):
 
 @given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_brush_masks_come_back(mask):
-    assert np.array_equal(from_brush(brush_rle(rle.encode(mask)), mask.shape), mask)
+    assert np.array_equal(from_brush(brush_rle(rle.encode(mask).model_dump()), mask.shape), mask)
 
 
 def test_long_runs_of_a_brush_mask_come_back():
     mask = np.zeros((300, 300), bool)
     mask[120:, 7:] = True
-    assert np.array_equal(from_brush(brush_rle(rle.encode(mask)), mask.shape), mask)
+    assert np.array_equal(from_brush(brush_rle(rle.encode(mask).model_dump()), mask.shape), mask)
 
 
 def asked_for(address):
@@ -182,8 +180,8 @@ class Given(Released):
 
     given: tuple[ReleasedFrame, ...] = ()
 
-    def rows(self, split):
-        return iter(self.given)
+    def tables(self, split, columns):
+        yield to_table(self.given, ReleasedFrame)
 
 
 @pytest.fixture
@@ -217,8 +215,7 @@ def test_dd_vqa_refuses_a_method_that_is_no_name_of_a_file(given, tmp_path, meth
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_row_whose_pictures_could_not_be_rebuilt_is_in_no_export(given, tmp_path, name):
-    gone = Picture(bytes=None, path="")
-    some = given({}, {"real": gone, "fake": gone}, {})
+    some = given({}, {"real": GONE, "fake": GONE}, {})
     FORMATS[name].write(some, SPLIT, tmp_path / "some")
     FORMATS[name].write(replace(some, given=some.given[::2]), SPLIT, tmp_path / "whole")
     for path in (tmp_path / "whole").rglob("*.*"):

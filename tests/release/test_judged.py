@@ -29,13 +29,13 @@ def test_a_later_review_of_what_is_no_more_does_not_hide_an_earlier_one(ready, r
     now, before = rows[0], rows[0].model_copy(update={"regions": ()})
     later = review(before, "accept").model_copy(update={"at": 9.0})
     found = judge(replace(ready, reviews=[review(now, "reject"), later]))
-    assert (found.decisions, found.outdated) == ({now.id: "reject"}, 0)
+    assert (found.decisions, found.outdated) == ({now.id: "reject"}, frozenset())
 
 
 def test_a_review_of_unknown_labels_is_outdated(ready, rows):
     unknown = review(rows[0], "accept").model_copy(update={"labels_hash": ""})
     found = judge(replace(ready, reviews=[unknown]))
-    assert (found.decisions, found.outdated) == ({}, 1)
+    assert (found.decisions, found.outdated) == ({}, {rows[0].id})
 
 
 def test_other_settings_with_the_same_labels_are_the_same_row(rows):

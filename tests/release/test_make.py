@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -11,10 +12,17 @@ from release.released import open_release
 from release.seal import broken_files
 from schemas.errors import OutputError, UsageError
 from schemas.provenance import file_hash
-from schemas.records import AnnotatedFrame, Pair, Reject
+from schemas.records import AnnotatedFrame, Cost, Pair, Reject
 from schemas.releasing import ReleasedFrame
 from schemas.shards import read_records, write_records
-from tests.conftest import review
+from tests.conftest import review, spoil
+from tests.release.conftest import released_rows
+
+COST = Cost(
+    request="0", subject="toy", step="ask", recipe="fifa", server="http://a", model="m",
+    sent_at=0.0, latency_s=1.0, attempts=1, outcome="answered", prompt_tokens=1,
+    completion_tokens=1, cost=0.5,
+)  # fmt: skip
 
 
 def hashes(folder):
@@ -23,13 +31,13 @@ def hashes(folder):
 
 
 def test_rows_are_the_annotated_ones_with_their_pixels(full, rows):
-    released = list(open_release(full).rows("unsplit"))
+    released = released_rows(full)
     own = set(AnnotatedFrame.model_fields)
     assert [row.model_dump(include=own) for row in released] == [row.model_dump() for row in rows]
 
 
 def test_without_pixels_all_but_the_pixels_is_there(bare, full):
-    found, others = (list(open_release(one).rows("unsplit")) for one in (bare, full))
+    found, others = (released_rows(one) for one in (bare, full))
     for row, other in zip(found, others, strict=True):
         assert row.real.bytes is None
         assert row.fake.bytes is None
@@ -46,8 +54,9 @@ def test_same_input_same_bytes(tmp_path, make, bare):
 def test_workers_give_the_same_files(tmp_path, make, like, rows):
     one, two = (like(rows[k::2], name=f"{k}.parquet") for k in (0, 1))
     both = replace(one, shards=[*one.shards, *two.shards])
-    assert make(tmp_path / "a", both).passed
-    assert make(tmp_path / "b", both, workers=2).passed
+    exports = ("coco", "instructions")
+    assert make(tmp_path / "a", both, formats=exports).passed
+    assert make(tmp_path / "b", both, formats=exports, workers=2).passed
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
 
 
@@ -139,7 +148,7 @@ def test_rows_that_reviewers_reject_are_held_back_and_listed(tmp_path, make, rea
     assert outcome.remarks == []
     assert outcome.withheld == {"reject": 1, "fix": 1}
     folder = tmp_path / "1.0.0"
-    found = [row.id for row in open_release(folder).rows("unsplit")]
+    found = [row.id for row in released_rows(folder)]
     assert found == [row.id for row in rows[2:]]
     lines = (folder / "withheld.csv").read_text().splitlines()
     assert sorted(lines[1:]) == sorted([f"{rows[0].id},reject", f"{rows[1].id},fix"])
@@ -160,7 +169,7 @@ def test_the_take_down_list_is_honoured_and_tells_nobody(tmp_path, make, ready, 
     assert outcome.withheld == {"take-down": len(expected)}
     assert outcome.remarks == ["the take-down list names nothing of this dataset: no/such/row"]
     folder = tmp_path / "1.0.0"
-    found = {row.id for row in open_release(folder).rows("unsplit")}
+    found = {row.id for row in released_rows(folder)}
     assert found == {row.id for row in rows} - expected
     for path in folder.rglob("*"):
         assert not path.is_file() or rows[0].id.encode() not in path.read_bytes(), path
@@ -177,6 +186,27 @@ def test_rejects_of_taken_down_people_stay_behind_too(tmp_path, make, ready):
     assert outcome.remarks == []
     left = read_records(tmp_path / "1.0.0" / "rejects.parquet", Reject)
     assert left == [one for one in rejects if one.id.rpartition("/")[0] != named] != rejects
+
+
+@pytest.mark.parametrize(
+    ("of", "column"), [("rejects", "reason"), ("costs", "cost"), ("shards", "id")]
+)
+def test_damage_behind_a_whole_footer_is_one_error(tmp_path, make, ready, copied, of, column):
+    costs = write_records(tmp_path / "costs.parquet", [COST] * 3, Cost)
+    rejects = tmp_path / "rejects.parquet"
+    shutil.copyfile(ready.rejects, rejects)
+    source = replace(copied, costs=costs, rejects=rejects)
+    path = source.shards[0] if of == "shards" else getattr(source, of)
+    spoil(path, column)
+    with pytest.raises(OutputError, match=rf"{path.name} is damaged: .*; remove it and run:"):
+        make(tmp_path / "out", source)
+    assert not any((tmp_path / "out").glob("*"))
+
+
+def test_a_row_that_lacks_what_each_row_has_stops_the_release(tmp_path, make, like, rows):
+    bare = rows[1].model_copy(update={"explanation": None})
+    with pytest.raises(OutputError, match=r"is damaged: explanation .* remove it and run"):
+        make(tmp_path / "out", like([rows[0], bare, *rows[2:]]))
 
 
 @pytest.mark.parametrize("what", ["rejects", "costs"])

@@ -20,6 +20,7 @@ from sources.encode import write_video
 from sources.pictures import from_picture, to_jpeg
 from sources.video import probe, read_frames
 from tests.conftest import silent
+from tests.release.conftest import released_rows
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_files_are_those_of_a_release_with_pixels(bare, tmp_path, copy, make):
     for path in open_release(tmp_path / "with" / "1.0.0").files:
         other = place / path.relative_to(tmp_path / "with" / "1.0.0")
         assert other.read_bytes() == path.read_bytes()
-    assert (place / "images" / f"{next(open_release(place).rows('unsplit')).id}-fake.jpg").is_file()
+    assert (place / "images" / f"{released_rows(place)[0].id}-fake.jpg").is_file()
     assert broken_files(place) == []
     assert "They were rebuilt from a copy of the source" in (place / "README.md").read_text()
 
@@ -57,7 +58,7 @@ def test_videos_that_are_missing_or_others_are_told_row_by_row(bare, tmp_path, c
         ids = {row.id for row in rows if row.fake_path == video}
         assert found.missing[reason] == len(ids)
         assert {line["id"] for line in lines if line["reason"] == reason} == ids
-    there = list(open_release(place).rows("unsplit"))
+    there = released_rows(place)
     assert [row.id for row in there] == [row.id for row in rows]
     for row in there:
         assert (row.fake.bytes is None) == (row.fake_path in expected.values())
@@ -75,7 +76,7 @@ def test_pixels_that_are_not_the_annotated_ones_are_not_passed_on(
     place, found = rebuilt(bare, tmp_path, copy)
     assert found.rows == 0
     assert set(found.missing) == {"other pixels"}
-    assert all(row.real.bytes is None for row in open_release(place).rows("unsplit"))
+    assert all(row.real.bytes is None for row in released_rows(place))
 
 
 def test_what_cannot_be_rebuilt_is_one_clear_error(bare, full, tmp_path, copy):
@@ -139,7 +140,7 @@ def test_a_row_that_leads_out_of_the_source_is_not_followed(bare, tmp_path, copy
     """A release comes from a stranger: its paths are data."""
     from release.rebuild import Copy, rebuild
 
-    row = next(open_release(bare).rows("unsplit")).model_dump()
+    row = released_rows(bare)[0].model_dump()
     place = Copy(copy, copy, 512, 95)
     for path in ("../secret.mp4", "/etc/passwd"):
         (found,) = rebuild([row | {"fake_path": path}], place)

@@ -32,7 +32,9 @@ document.addEventListener("submit", (event) => {
 new MutationObserver(() => {
   for (const link of document.querySelectorAll(".top nav a")) {
     const here = link.getAttribute("href") === (location.pathname === "/record" ? "/records" : location.pathname);
-    if (here !== link.hasAttribute("aria-current")) link.toggleAttribute("aria-current", here);
+    if (here === link.hasAttribute("aria-current")) continue;
+    link.toggleAttribute("aria-current", here);
+    if (here) link.scrollIntoView({ block: "nearest", inline: "center" });
   }
   if (!focused) return;
   const field = document.querySelector(`form[data-go] [name="${CSS.escape(focused)}"]`);

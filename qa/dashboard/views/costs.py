@@ -13,6 +13,8 @@ from qa.dashboard.drawing import number, render, short
 from qa.dashboard.opened import Opened
 from qa.dashboard.pages import Visit, show
 
+TIMES = {"color": "var(--soft)", "alignMinLabel": "left", "alignMaxLabel": "right"}
+"""How times are written: the first and the last stay inside the chart."""
 SUMS = ("requests", "attempts", "prompt_tokens", "completion_tokens", "cost")
 
 
@@ -58,7 +60,7 @@ def over_time(rows: list[dict[str, Any]]) -> dict[str, Any]:
     each = [round(cost, 6) for _, cost in ordered]
     return BASE | {
         "legend": {"top": 0, "textStyle": {"color": "var(--ink)"}},
-        "xAxis": axis("category", data=times),
+        "xAxis": axis("category", data=times, axisLabel=TIMES),
         "yAxis": axis("value"),
         "series": [
             {"name": "in the hour", "type": "bar", "data": each, "barMaxWidth": 28},

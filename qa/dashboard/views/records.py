@@ -8,7 +8,6 @@ from qa.dashboard.opened import Opened
 from qa.dashboard.pages import Visit, show
 from qa.dashboard.views.options import options
 from qa.index import SORTS, Filter
-from schemas.reviews import decided
 
 STEP = 25
 NAMED = 4
@@ -25,6 +24,7 @@ def records(opened: Opened, chosen: Filter, first: int) -> str:
     """Gives the view's HTML: `STEP` frames from the one at place `first`."""
     tree, index = load_tree(), opened.index
     rows = index.page(chosen, first, STEP)
+    judged = opened.judged({row["id"] for row in rows})
     for row in rows:
         names = [tree.by_id[key].name for key in row["regions"]]
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
@@ -40,5 +40,5 @@ def records(opened: Opened, chosen: Filter, first: int) -> str:
         step=STEP,
         total=index.count(chosen),
         every=index.count(Filter()),
-        decisions=decided(opened.reviews.all()),
+        decisions={**judged.decisions, **dict.fromkeys(judged.outdated, "outdated")},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from qa.dashboard.drawing import render
+from qa.dashboard.drawing import render, words
 from qa.dashboard.opened import MAX_LISTED, Opened
 from qa.dashboard.pages import Visit, show
 from qa.index import NONE
@@ -30,7 +30,7 @@ def rejects(opened: Opened, reason: str, method: str) -> str:
         controls=controls,
         reason=reason,
         method=method,
-        reasons=[(key, key) for key in sorted(counts["reason"])],
+        reasons=[(key, words(key)) for key in sorted(counts["reason"])],
         methods=[(key or NONE, key or NONE) for key in sorted(counts["method"])],
         by_reason=dict(counts["reason"].most_common()),
         by_method=dict(counts["method"].most_common()),

@@ -30,7 +30,7 @@ async def review_form(visit: Visit, row: str, labels: str, chosen: Filter) -> No
     with ui.element("section").classes("card review"):
         put(render("review.html"))
         note = ui.textarea("Note").props(f"outlined dense autogrow maxlength={MAX_NOTE}")
-        label = ui.input("Wrong label, and what it should be (for a fix)")
+        label = ui.input("Of a fix: which label, what instead")
         label.props(f"outlined dense maxlength={MAX_NOTE}")
         with ui.element("div").classes("decisions"):
             for decision, key in KEYS.items():

@@ -10,7 +10,7 @@ from qa.dashboard.opened import Opened
 from qa.dashboard.pages import Visit, show
 from qa.dashboard.views.review import when
 from qa.index import Filter
-from schemas.reviews import decided, newest
+from schemas.reviews import newest
 
 MOST = 100
 
@@ -22,13 +22,19 @@ async def show_reviews(visit: Visit, given: dict[str, str]) -> None:
 
 def reviews(opened: Opened) -> str:
     """Gives the view's HTML."""
-    every = opened.reviews.all()
-    decisions = Counter(decided(every).values())
-    votes = newest(every)
+    every, judged = opened.reviews.all(), opened.judged()
+    decisions = Counter[str](judged.decisions.values())
+    votes = newest(judged.holding)
+    holding = set(judged.holding)
     by_two = sum(len(row) > 1 for row in votes.values())
     share = len(votes) / max(1, opened.index.count(Filter()))
     figures = [
-        ("reviewed rows", number(len(votes)), "rows that somebody decided"),
+        ("reviewed rows", number(len(votes)), "rows that somebody decided, as they are now"),
+        (
+            "outdated",
+            number(len(judged.outdated)),
+            "rows reviewed only before their labels changed",
+        ),
         ("of all rows", percent(share), "share of the dataset"),
         ("by two or more", number(by_two), "rows that several people decided"),
         ("Fleiss' kappa", short(fleiss(votes)), "agreement of all beyond chance; 1: always"),
@@ -41,5 +47,5 @@ def reviews(opened: Opened) -> str:
         decided=decisions.total(),
         people=dict(Counter(one.reviewer for one in every).most_common()),
         agreement=cohen(votes),
-        newest=[(one, when(one)) for one in every[: -MOST - 1 : -1]],
+        newest=[(one, when(one), one in holding) for one in every[: -MOST - 1 : -1]],
     )

@@ -21,7 +21,9 @@ from qa.lookup import Lookup
 from qa.reviews import Reviews, make_review
 from schemas.errors import OutputError, UsageError
 from schemas.records import Cost, Picture, Reject
+from schemas.reviews import labels_hash
 from schemas.shards import read_metadata, write_records
+from tests.conftest import review
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 VIEWS = {
@@ -233,10 +235,34 @@ def test_reviews_show_who_agrees(open_rows, rows, tmp_path):
         (2, "reject", "reject"),
     ):
         for who, decision in (("Ana", one), ("Ben", other)):
-            opened.reviews.add(make_review(rows[row].id, who, decision))
+            labels = labels_hash(rows[row].model_dump())
+            opened.reviews.add(make_review(rows[row].id, who, decision, labels_hash=labels))
     page = reviews(opened)
     assert "Ana, Ben</td><td>3</td><td>67 %</td><td>0.40" in page
     assert 'class="decision accept"' in records(opened, Filter(), 0)
+
+
+def test_outdated_reviews_do_not_count_as_decided(open_rows, rows, tmp_path):
+    """As in a release: what was decided of other labels is told apart."""
+    opened = open_rows(tmp_path, rows)
+    before = rows[0].model_copy(update={"explanation": "Another text."})
+    gone = rows[1].model_copy(update={"id": "toy/gone"})
+    for row, decision in ((before, "reject"), (rows[2], "accept"), (gone, "reject")):
+        opened.reviews.add(review(row, decision))
+    judged = opened.judged()
+    assert judged.decisions == {rows[2].id: "accept"}
+    assert judged.outdated == {rows[0].id}
+    assert opened.judged({rows[0].id}).decisions == {}
+    page = reviews(opened)
+    assert "<h2>Decisions on rows" in page
+    assert page.count("outdated</span></td>") == 2
+    listed = records(opened, Filter(), 0)
+    assert listed.count('class="decision outdated"') == 1
+    assert listed.count('class="decision accept"') == 1
+    assert 'class="decision reject"' not in listed
+    opened.reviews.add(review(rows[0], "reject"))
+    assert opened.judged().decisions == {rows[0].id: "reject", rows[2].id: "accept"}
+    assert not opened.judged().outdated
 
 
 def test_a_dataset_is_opened_by_its_files(write_source, rows, tmp_path):
