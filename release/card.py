@@ -62,11 +62,10 @@ def _header(released: Released, tables: Mapping[str, figures.Table]) -> str:
     rows = sum(one["rows"] for one in tables["splits"])
     licence = facts["licence"]
     files = [{"split": name, "path": f"data/{name}/*.parquet"} for name in released.splits]
-    rejects = [{"split": "rejects", "path": "rejects.parquet"}]
-    configs = [
-        {"config_name": "frames", "default": True, "data_files": files},
-        {"config_name": "rejects", "data_files": rejects},
-    ]
+    configs = [{"config_name": "frames", "default": True, "data_files": files}]
+    if tables["rejects"]:  # `datasets` cannot load a table without rows
+        rejects = [{"split": "rejects", "path": "rejects.parquet"}]
+        configs.append({"config_name": "rejects", "data_files": rejects})
     if "instructions" in facts["formats"]:
         asked = [
             {"split": name, "path": f"instructions/{name}/*.parquet"} for name in released.splits

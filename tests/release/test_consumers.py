@@ -1,5 +1,6 @@
 """The tools of the field open a release without our code."""
 
+import shutil
 import subprocess
 
 import datasets
@@ -11,10 +12,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from model.data import Shards, view
+from release.card import page
 from release.released import open_release
 from schemas.errors import SourceMissing
 from schemas.records import Reject
-from schemas.shards import read_records
+from schemas.shards import read_metadata, read_records, write_records
 
 SPLIT = "unsplit"
 
@@ -46,6 +48,18 @@ def test_datasets_loads_rejects_and_instructions(full, rows, cache):
     assert rejects["id"] == [one.id for one in read_records(full / "rejects.parquet", Reject)]
     asked = datasets.load_dataset(str(full), "instructions", split=SPLIT, cache_dir=cache)
     assert len(asked) == sum(len(row.questions) for row in rows)
+
+
+def test_what_the_card_of_a_release_without_rejects_names_can_be_loaded(
+    bare, rows, cache, tmp_path
+):
+    folder = shutil.copytree(bare, tmp_path / "release")
+    rejects = folder / "rejects.parquet"
+    write_records(rejects, [], Reject, read_metadata(rejects))
+    (folder / "README.md").write_text(page(open_release(folder)), encoding="utf-8")
+    assert '"rejects"' not in (folder / "README.md").read_text()
+    assert datasets.get_dataset_config_names(str(folder)) == ["frames"]
+    assert len(datasets.load_dataset(str(folder), split=SPLIT, cache_dir=cache)) == len(rows)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
