@@ -32,6 +32,14 @@ def test_rows_are_found_over_groups_and_shards(tmp_path, rows, write_shard):
         shards.row(230)
 
 
+def test_a_row_is_read_once_for_both_sides(shards):
+    first = shards.row(2)
+    real, fake = (view(first, side, 64) for side in ("real", "fake"))
+    assert shards.row(2) is first
+    assert real.labels is fake.labels
+    assert not torch.equal(real.image, fake.image)
+
+
 def test_a_copy_for_a_worker_reads_the_same(shards):
     assert pickle.loads(pickle.dumps(shards)).row(3)["id"] == shards.row(3)["id"]
 

@@ -219,6 +219,7 @@ def test_one_row_is_enough(small, tmp_path, rows, write_shard):
     data = write_shard(tmp_path / "data" / "one.parquet", rows[:1])
     outcome = train(small(train__steps=2), data, tmp_path / "run")
     assert outcome.trained.step == 2
+    assert 0 < outcome.waited < 1
     assert load_model(tmp_path / "run").answer(
         torch.zeros(3, 64, 64, dtype=torch.uint8), [Prompt("Real?")]
     )
