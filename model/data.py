@@ -70,6 +70,8 @@ class View:
         image: `(3, S, S) uint8` RGB.
         artifact: `(S, S) float32`, share of each pixel that the forgery changed; zeros where real.
         labels: `(S, S) int64` FICT node of each pixel.
+        shift: `(3, S, S) float32`, what the forgery added to red, green and blue of 0 to 1; zeros
+            where real.
     """
 
     id: str
@@ -77,6 +79,7 @@ class View:
     image: torch.Tensor
     artifact: torch.Tensor
     labels: torch.Tensor
+    shift: torch.Tensor
 
 
 class Shards:
@@ -199,15 +202,25 @@ def view(row: Row, side: Side, size: int) -> View:
     native = min(mask["size"])
     factor = max((f for f in REDUCED if native >= f * size), default=1)
     mode = REDUCED.get(factor, cv2.IMREAD_COLOR)
-    bgr = _decode(_content(row, side), f"row {row['id']}: {side}", mode)
+    image, real = (
+        _picture(_content(row, each), f"row {row['id']}: {each}", mode, size)
+        for each in (side, "real")
+    )
     artifact = soft_mask(mask, size) if side == "fake" else torch.zeros(size, size)
     return View(
         id=row["id"],
         side=side,
-        image=torch.from_numpy(fit(np.ascontiguousarray(bgr[..., ::-1]), size)).permute(2, 0, 1),
+        image=image,
         artifact=artifact,
         labels=_labels(_content(row, "label_map"), row["id"], size),
+        shift=(image.float() - real.float()) / 255,
     )
+
+
+@functools.lru_cache(maxsize=RECENT)
+def _picture(content: bytes, name: str, mode: int, size: int) -> torch.Tensor:
+    bgr = _decode(content, name, mode)
+    return torch.from_numpy(fit(np.ascontiguousarray(bgr[..., ::-1]), size)).permute(2, 0, 1)
 
 
 @functools.lru_cache(maxsize=RECENT)

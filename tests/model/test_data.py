@@ -40,6 +40,13 @@ def test_a_row_is_read_once_for_both_sides(shards):
     assert not torch.equal(real.image, fake.image)
 
 
+def test_what_the_forgery_added_makes_the_fake_of_the_real(shards):
+    real, fake = (view(shards.row(2), side, 64) for side in ("real", "fake"))
+    assert torch.allclose(real.image / 255 + fake.shift, fake.image / 255, atol=1e-6)
+    assert not real.shift.any()
+    assert fake.shift.any()
+
+
 def test_a_copy_for_a_worker_reads_the_same(shards):
     assert pickle.loads(pickle.dumps(shards)).row(3)["id"] == shards.row(3)["id"]
 
