@@ -1,8 +1,8 @@
 """The heads: what the vision side says without being asked.
 
 They give a real probability of a forgery (hence a real AUC), name the FICT node of each pixel, mark
-what was changed and tell what was added to its colours. What they say is summed up in one more token for the language model: of each
-FICT node, how much was changed.
+what was changed and tell what was added to its colours. What they say is summed up in one more
+token for the language model: of each FICT node, how much was changed.
 B or F is the number of frames, C channels, K FICT ids, H and W the sides of the fine map.
 """
 

@@ -1,6 +1,6 @@
 """FiFa-MLLM: one encoder, any language model, masks and text together.
 
-    image ──> encoder ──> neck ──> pixels ──┬─> heads: real/fake, FICT map, artifact map, colour shift
+    image ──> encoder ──> neck ──> pixels ──┬─> heads: real/fake; maps: FICT, artifact, colour
                            │                ├─> region prompts <── box, mask or FICT node
                            └─> grid ──> projector, summary ──> language model ──> text with [SEG]
                                  └──> mask decoder <── state at each [SEG];  x artifact map = mask
