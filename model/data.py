@@ -202,25 +202,27 @@ def view(row: Row, side: Side, size: int) -> View:
     native = min(mask["size"])
     factor = max((f for f in REDUCED if native >= f * size), default=1)
     mode = REDUCED.get(factor, cv2.IMREAD_COLOR)
-    image, real = (
+    real, image = (
         _picture(_content(row, each), f"row {row['id']}: {each}", mode, size)
-        for each in (side, "real")
+        for each in ("real", side)
     )
-    artifact = soft_mask(mask, size) if side == "fake" else torch.zeros(size, size)
+    artifact, shift = torch.zeros(size, size), torch.zeros(3, size, size)
+    if side == "fake":
+        artifact, shift = soft_mask(mask, size), image / 255 - real / 255
     return View(
         id=row["id"],
         side=side,
         image=image,
         artifact=artifact,
         labels=_labels(_content(row, "label_map"), row["id"], size),
-        shift=(image.float() - real.float()) / 255,
+        shift=shift,
     )
 
 
 @functools.lru_cache(maxsize=RECENT)
 def _picture(content: bytes, name: str, mode: int, size: int) -> torch.Tensor:
-    bgr = _decode(content, name, mode)
-    return torch.from_numpy(fit(np.ascontiguousarray(bgr[..., ::-1]), size)).permute(2, 0, 1)
+    rgb = cv2.cvtColor(fit(_decode(content, name, mode), size), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(rgb).permute(2, 0, 1).contiguous()
 
 
 @functools.lru_cache(maxsize=RECENT)

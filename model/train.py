@@ -256,12 +256,13 @@ class Trainer:
 def rate(config: TrainConfig, step: int) -> float:
     """Gives the learning rate of a step: a linear warm-up, then half a cosine to a tenth.
 
-    It warms up again with the first questions: the language model learns nothing before them.
+    It begins again with the first questions: the language model learns nothing before them.
     """
-    left = max(0, step - config.warmup) / max(1, config.steps - config.warmup)
-    since = step - config.look if step >= config.look else step
+    first, end = (0, config.look) if step < config.look else (config.look, config.steps)
+    since, steps = step - first, end - first
+    done = max(0, since - config.warmup) / max(1, steps - config.warmup)
     warm = min(1.0, (since + 1) / max(1, config.warmup))
-    return config.lr * warm * (0.55 + 0.45 * math.cos(math.pi * left))
+    return config.lr * warm * (0.55 + 0.45 * math.cos(math.pi * min(1.0, done)))
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:

@@ -304,6 +304,15 @@ def test_the_rate_warms_up_and_falls(small):
     assert rates[-1] < 0.11 * config.lr
 
 
+def test_the_rate_begins_again_with_the_first_questions(small):
+    config = small(train__steps=100, train__look=40, train__warmup=10).train
+    rates = [rate(config, step) for step in range(100)]
+    assert rates[39] < 0.11 * config.lr
+    assert rates[40] == pytest.approx(config.lr / 10)
+    assert rates[9] == rates[49] == max(rates) == config.lr
+    assert rates[-1] < 0.11 * config.lr
+
+
 def test_the_first_steps_ask_nothing(small, folder, tmp_path):
     config = small(
         train__steps=4, train__look=2, train__batch=2, train__save_every=1, train__keep=9
