@@ -41,8 +41,9 @@ from schemas.records import (
 from schemas.stopwatch import CLOCK
 from sources.crop import CropPair, crop_clip
 from sources.gates import check_hidden, check_identity, hidden_share
-from sources.pairs import read_pair, spaced_indices
+from sources.pairs import PairReader, spaced_indices
 from sources.pictures import DEFAULT_FPS, to_jpeg
+from sources.tracking import FaceSearch
 
 CONTROL = "none"
 """Class of a method that forges nothing."""
@@ -114,7 +115,8 @@ class Measurer:
         self.settings = settings
         self.tree: Tree = load_tree()
         make_finder, parser = backends(settings)
-        self.finder = _TimedFinder(make_finder(LEAST_FACE_SCORE))
+        self.reader = PairReader()
+        self.search = FaceSearch(_TimedFinder(make_finder(LEAST_FACE_SCORE)))
         self.parser = CLOCK.timed("label map", parser)
 
     def measure_pair(self, job: PairJob) -> tuple[list[MeasuredFrame], list[Reject]]:
@@ -169,10 +171,10 @@ class Measurer:
         wanted = self.settings.frames
         looked_at = wanted * self.settings.context
         with CLOCK.step("decoding"):
-            frames = read_pair(root, pair, looked_at, real_root=real_root, fps=fps)
+            frames = self.reader.read(root, pair, looked_at, real_root=real_root, fps=fps)
         chosen = {frames[place].index for place in spaced_indices(len(frames), wanted)}
         with CLOCK.step("crop, registration"):
-            crops, rejected = crop_clip(frames, self.finder, self.settings)
+            crops, rejected = crop_clip(frames, self.search, self.settings)
         reasons = {index: why for index, why in rejected.items() if index in chosen}
         return Clip(tuple(crops), frozenset(chosen), reasons)
 

@@ -40,11 +40,11 @@ from schemas.calibration import FILE, Calibration, Costs, Cuts, Null, Trust, loa
 from schemas.manifest import DiffSettings, LocaliseSettings, Measure
 from schemas.provenance import source_hash
 from sources.crop import CropPair
+from sources.encode import CRF
 from sources.forge import Case, film_case, sample_cases
 from sources.forge.cases import Film
 from sources.forge.controls import encoded
 from sources.forge.looks import LOOKS
-from sources.video import CRF
 
 SEED = 1
 CASES = 110

@@ -24,7 +24,8 @@ from schemas.manifest import DiffSettings, load_manifest
 from sources.crop import crop_clip
 from sources.forge import read_truth
 from sources.layouts import find_pairs
-from sources.pairs import read_pair
+from sources.pairs import PairReader
+from sources.tracking import FaceSearch
 
 
 def main() -> None:
@@ -36,12 +37,12 @@ def main() -> None:
     dataset = manifest.dataset("toy")
     root = dataset.folder("toy")
     truth = {(t.method, t.pair, t.frame_index): t.segmentation for t in read_truth(root)}
-    finder = MeshLandmarks()
+    reader, search = PairReader(), FaceSearch(MeshLandmarks())
     scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     false: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for pair in find_pairs("toy", dataset, root)[0]:
-        frames = read_pair(root, pair, manifest.measure.frames)
-        clip, _ = crop_clip(frames, finder, manifest.measure)
+        frames = reader.read(root, pair, manifest.measure.frames)
+        clip, _ = crop_clip(frames, search, manifest.measure)
         for policy in POLICIES:
             for crop, found in zip(clip, diff(clip, DiffSettings(policy=policy)), strict=True):
                 known = rle.decode(truth[pair.method, pair.pair, crop.index])

@@ -21,7 +21,7 @@ from prefect.task_runners import TaskRunner
 from flows.measure import Seconds
 from flows.resume import Facts, changes, measuring_facts
 from flows.run import PlannedPair, Run
-from flows.runners import Done, in_processes
+from flows.runners import Done, groups, in_processes
 from schemas.errors import BackendUnavailable, FacextError, UsageError
 
 Runner: TypeAlias = TaskRunner[Any]
@@ -81,7 +81,8 @@ def in_batches(runner: Runner, run: Run, pairs: Sequence[PlannedPair], done: Don
         FacextError: A task could not go on, or its workers died over and over.
     """
     size = run.manifest.run.batch
-    batches = [list(pairs[start : start + size]) for start in range(0, len(pairs), size)]
+    near = [pair for group in groups(pairs, 1) for pair in group]
+    batches = [near[start : start + size] for start in range(0, len(near), size)]
     shared = {"run": run.anywhere(), "facts": measuring_facts(run)}
     with runner:
         sent = [runner.submit(measure_batch, {**shared, "pairs": batch}) for batch in batches]

@@ -7,6 +7,7 @@ import time
 
 from annotators.pipeline import Measurer, PairJob, reject
 from flows.failures import internal_error
+from flows.heap import keep_heap
 from flows.run import PlannedPair, Run
 from flows.units import measuring_code
 from schemas.errors import FacextError, Rejected, RejectReason
@@ -14,6 +15,8 @@ from schemas.stopwatch import CLOCK
 
 Seconds = dict[str, float]
 """Seconds of each step, as a worker counted them."""
+Group = tuple[PlannedPair, ...]
+"""Pairs of one real side, measured one after the other by one worker."""
 
 
 class _Worker(threading.local):
@@ -28,8 +31,18 @@ _WORKER = _Worker()
 
 def start_worker(run: Run) -> None:
     """Loads the models, once in each worker."""
+    keep_heap()
     _WORKER.run = run
     _WORKER.measurer = Measurer(run.manifest.measure)
+
+
+def measure_group(group: Group) -> list[Seconds]:
+    """Measures pairs; gives for each where the time went.
+
+    Raises:
+        FacextError: As of `measure_unit`; the pairs before are committed.
+    """
+    return [measure_unit(planned) for planned in group]
 
 
 def measure_unit(planned: PlannedPair) -> Seconds:

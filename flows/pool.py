@@ -26,6 +26,9 @@ from schemas.errors import FacextError
 T = TypeVar("T")
 R = TypeVar("R")
 
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries read when they are loaded, which is before a worker's first line of ours."""
+
 
 class Workers(Generic[T, R]):
     """Runs one function over items in spawned processes.
@@ -42,15 +45,24 @@ class Workers(Generic[T, R]):
     ) -> None:
         self._work, self._start, self._settings = work, start, settings
         self._processes = processes
+        for name in ONE_THREAD:
+            os.environ.setdefault(name, "1")  # workers inherit it; this process has loaded them
 
-    def run(self, items: Sequence[T], done: Callable[[R], None], died: Callable[[T], R]) -> None:
+    def run(
+        self,
+        items: Sequence[T],
+        done: Callable[[R], None],
+        died: Callable[[T], R],
+        parts: Callable[[T], Sequence[T]] = lambda item: [item],
+    ) -> None:
         """Works on all items.
 
         Args:
             items: What to work on.
             done: Called in this process with each result.
             died: Gives the result of an item that killed its worker twice, once among others,
-                once alone.
+                once alone, and that has no parts.
+            parts: Splits such an item into those that are then worked on one by one.
 
         Raises:
             Exception: Whatever `work` raised; items not begun are dropped.
@@ -59,7 +71,11 @@ class Workers(Generic[T, R]):
         while left:
             suspects, left = self._pass(left, done, self._processes)
             for item in suspects:
-                if any(self._pass([item], done, 1)):
+                if not any(self._pass([item], done, 1)):
+                    continue
+                if len(parts(item)) > 1:
+                    self.run(parts(item), done, died, parts)
+                else:
                     done(died(item))
 
     def _pass(
@@ -137,7 +153,6 @@ def _abandon_children() -> None:
 def _begin_process(start: Callable[[Any], None], settings: Any) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, where a backend loads it
     begin(start, settings)
 
 

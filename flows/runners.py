@@ -9,11 +9,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 
 import cv2
 
-from flows.measure import Seconds, bury, measure_unit, start_worker
+from flows.measure import Group, Seconds, bury, measure_group, start_worker
 from flows.pool import Workers, begin, if_started
 from flows.run import PlannedPair, Run
 from schemas.errors import BackendUnavailable, UsageError
@@ -21,11 +20,26 @@ from schemas.errors import BackendUnavailable, UsageError
 Done = Callable[[Seconds], None]
 Runner = Callable[[Run, Sequence[PlannedPair], Done], None]
 
+MOST_OF_ONE = 8
+"""Pairs of one real side that are given to a worker at once: more would make the progress jump."""
+GROUPS_EACH = 4
+"""Groups that a worker gets at least, so that all are busy to the end."""
+
 
 def in_processes(run: Run, pairs: Sequence[PlannedPair], done: Done, processes: int = 0) -> None:
     """Measures in processes of this machine: a pair that kills its worker costs that pair."""
-    workers = Workers(measure_unit, start_worker, run, processes or run.processes)
-    workers.run(pairs, done, partial(bury, run))
+    count = processes or run.processes
+
+    def found(each: list[Seconds]) -> None:
+        for one in each:
+            done(one)
+
+    Workers(measure_group, start_worker, run, count).run(
+        groups(pairs, count),
+        found,
+        died=lambda group: [bury(run, group[0])],
+        parts=lambda group: [(pair,) for pair in group],
+    )
 
 
 def in_threads(run: Run, pairs: Sequence[PlannedPair], done: Done) -> None:
@@ -33,14 +47,34 @@ def in_threads(run: Run, pairs: Sequence[PlannedPair], done: Done) -> None:
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     pool = ThreadPoolExecutor(run.processes, initializer=begin, initargs=(start_worker, run))
+    work = groups(pairs, run.processes)
     try:
         for finished in as_completed(
-            [pool.submit(if_started, measure_unit, pair) for pair in pairs]
+            [pool.submit(if_started, measure_group, group) for group in work]
         ):
-            done(finished.result())
+            for seconds in finished.result():
+                done(seconds)
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(before)
+
+
+def groups(pairs: Sequence[PlannedPair], processes: int) -> list[Group]:
+    """Puts pairs of one real side together, which a worker then decodes once.
+
+    Args:
+        pairs: The pairs.
+        processes: Workers, each of which gets several groups.
+    """
+    most = min(MOST_OF_ONE, max(1, len(pairs) // (GROUPS_EACH * processes)))
+    by_real: dict[str, list[PlannedPair]] = {}
+    for pair in pairs:
+        by_real.setdefault(pair.real_path, []).append(pair)
+    return [
+        tuple(same[start : start + most])
+        for same in by_real.values()
+        for start in range(0, len(same), most)
+    ]
 
 
 def on_dask(run: Run, pairs: Sequence[PlannedPair], done: Done) -> None:

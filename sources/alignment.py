@@ -11,6 +11,7 @@ clip better than any time offset, the offsets are compared again with such a shi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 
 from schemas.errors import Rejected, RejectReason
 from sources.likeness import Contrast, Floats, Pixels, agreement, contrast_of, lay, move
-from sources.video import read_thumbnails
 
 WINDOW = 40
 """Frames that are looked at, from the start: time enough for a head to move, and a fifth to a half
@@ -67,20 +67,18 @@ class Alignment:
     agreement: float
 
 
-def align_videos(real: Path, fake: Path) -> Alignment:
-    """Aligns the beginnings of two videos of the same size and rate.
+def check_same_recording(found: Alignment, real: Path, fake: Path) -> None:
+    """Refuses sides that agree too little to show one recording.
 
     Raises:
-        Rejected: `DIFFERENT_CONTENT`, and the reasons of `sources.video.read_thumbnails`.
+        Rejected: `DIFFERENT_CONTENT`.
     """
-    found = align(*(read_thumbnails(path, WINDOW, LONG_SIDE) for path in (real, fake)))
     if found.agreement < LEAST:
         raise Rejected(
             RejectReason.DIFFERENT_CONTENT,
             f"{fake.name} and {real.name} show different recordings: they agree by "
             f"{found.agreement:.2f}, the same one by {LEAST:g} at least",
         )
-    return found
 
 
 def align(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> Alignment:
@@ -110,6 +108,11 @@ class _Sides:
     def __init__(self, real: Contrast, fake: Contrast) -> None:
         self.real, self.fake = real, fake
         self.moving = _moving(real.fine, fake.fine)
+
+    @functools.cached_property
+    def lively(self) -> tuple[Floats, Floats]:
+        """`(frames, pixels)`, the moving pixels of both sides as they lie."""
+        return self.real.fine[:, self.moving], self.fake.fine[:, self.moving]
 
     def frames(self, offset: int) -> Frames:
         """Gives the fake side's frames that have a partner."""
@@ -158,9 +161,14 @@ class _Sides:
 
     def cost(self, offset: int, motion: NDArray[np.float64], frames: Frames) -> float:
         """Gives the mean difference of the moving pixels that agree best."""
-        moved, seen = move(self.real.fine[frames + offset], motion)
-        where = self.moving & seen
-        error = np.abs(self.fake.fine[frames] - moved)[:, where].mean(axis=0)
+        if motion.any():
+            moved, seen = move(self.real.fine[frames + offset], motion)
+            where = self.moving & seen
+            apart = self.fake.fine[frames][:, where] - moved[:, where]
+        else:
+            real, fake = self.lively
+            apart = fake[frames] - real[frames + offset]
+        error = np.abs(apart, out=apart).mean(axis=0)
         kept = max(1, int(BEST_HALF * error.size))
         return float(np.partition(error, kept - 1)[:kept].mean()) if error.size else 0.0
 

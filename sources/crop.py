@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fict.landmarks import Face, LandmarkBackend
+from fict.landmarks import Face
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import Measure
 from sources.colourmap import ColourMap
@@ -23,7 +23,7 @@ from sources.grading import find_grade, take_back
 from sources.pairs import MIRRORED, FramePair
 from sources.registration import Registration, register
 from sources.steady import Clip, steady
-from sources.tracking import cuts_of, faces_of_clip, follow_changed_face
+from sources.tracking import FaceSearch, cuts_of, follow_changed_face
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -93,21 +93,26 @@ class CropPair:
 
     def face_mask(self, grow: float = 0.0) -> NDArray[np.bool_]:
         """Gives the convex hull of the landmarks, grown by a share of the eye distance."""
-        mask = outline(self.landmarks, self.real.shape[0]).view(np.uint8)
+        mask = outline(self.landmarks, self.real.shape[0])
         if grow > 0:
-            side = 2 * round(grow * self.eye_distance) + 1
-            mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-        return np.asarray(mask, dtype=np.bool_)
+            reach = round(grow * self.eye_distance)
+            x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+            around = np.s_[
+                max(0, y - reach) : y + height + reach, max(0, x - reach) : x + width + reach
+            ]
+            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+            mask[around] = cv2.dilate(mask[around].view(np.uint8), disc).view(np.bool_)
+        return mask
 
 
 def crop_clip(
-    frames: Sequence[FramePair], finder: LandmarkBackend, settings: Measure
+    frames: Sequence[FramePair], search: FaceSearch, settings: Measure
 ) -> tuple[list[CropPair], dict[int, Rejected]]:
     """Cuts the changed face out of every frame pair.
 
     Args:
         frames: Frame pairs of one pair of videos, in order.
-        finder: Landmark backend; it sees the real side only.
+        search: Finds the faces; it sees the real side only.
         settings: Crop size and margin, face gate, registration limit.
 
     Returns:
@@ -117,11 +122,11 @@ def crop_clip(
     rejected: dict[int, Rejected] = {}
     images = [frame.real for frame in frames]
     cuts = cuts_of(images)
-    faces = faces_of_clip(images, cuts, finder)
+    faces = search(images, cuts)
     chosen = follow_changed_face(frames, faces)
     if settings.steady:
         clip = Clip(images, [frame.timestamp_s for frame in frames], cuts)
-        chosen = steady(chosen, clip, finder)
+        chosen = steady(chosen, clip, search.finder)
     for frame, found, face in zip(frames, faces, chosen, strict=True):
         try:
             crops.append(_crop(frame, face, len(found), settings))
@@ -236,7 +241,12 @@ def _graded(laid: _Laid, real: Image, around: NDArray[np.bool_]) -> _Laid:
 
 def _inside(frame: Image, affine: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
     """Gives the crop pixels that lie inside the frame."""
-    return warp(np.full(frame.shape[:2], 255, np.uint8), affine, size) > 254
+    ends = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]])
+    corners = ends @ cv2.invertAffineTransform(affine).T
+    height, width = frame.shape[:2]
+    if corners.min() > 1 and (corners < (width - 2, height - 2)).all():
+        return np.ones((size, size), np.bool_)
+    return warp(np.full((height, width), 255, np.uint8), affine, size) > 254
 
 
 def is_repairable(found: Registration) -> bool:

@@ -76,12 +76,13 @@ class PictureClip:
             )
         return _decode(self.frames[index])
 
-    def thumbnail(self, index: int, long_side: int) -> NDArray[np.uint8]:
-        """Decodes one frame as a small grey picture, `(h, w) uint8`."""
-        grey = cv2.cvtColor(self.read(index), cv2.COLOR_RGB2GRAY)
-        share = long_side / max(grey.shape)
-        height, width = (max(1, round(share * side)) for side in grey.shape)
-        return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
+
+def thumbnail(image: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
+    """Makes a small grey picture, `(h, w) uint8`, of `(H, W, 3) uint8` RGB."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    share = long_side / max(grey.shape)
+    height, width = (max(1, round(share * side)) for side in grey.shape)
+    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def to_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:

@@ -7,6 +7,7 @@ Source: ours.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -67,6 +68,29 @@ def faces_of_clip(
             searched = place
         found.append(faces if followed is None else followed)
     return found
+
+
+class FaceSearch:
+    """Finds the faces of clips; those of the last one are kept for as long as its frames are.
+
+    Args:
+        finder: Landmark backend.
+    """
+
+    def __init__(self, finder: LandmarkBackend) -> None:
+        self.finder = finder
+        self._frames: list[weakref.ref[Image]] = []
+        self._found: list[list[Face]] = []
+
+    def __call__(self, images: Sequence[Image], cuts: Sequence[bool]) -> list[list[Face]]:
+        """Gives what `faces_of_clip` does."""
+        known = len(images) == len(self._frames) and all(
+            frame() is image for frame, image in zip(self._frames, images, strict=True)
+        )
+        if not known:
+            self._found = faces_of_clip(images, cuts, self.finder)
+            self._frames = [weakref.ref(image) for image in images]
+        return self._found
 
 
 def _search(image: Image, known: Sequence[Face], finder: LandmarkBackend) -> list[Face]:

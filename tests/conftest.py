@@ -26,6 +26,7 @@ from schemas.shards import read_records
 from sources.crop import CropPair, crop_clip
 from sources.forge import forge
 from sources.pairs import FramePair
+from sources.tracking import FaceSearch
 
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 cv2.setNumThreads(1)
@@ -53,7 +54,8 @@ def tree() -> Tree:
 def unforged() -> CropPair:
     """A crop pair of a real face whose sides are equal."""
     frame = astronaut()
-    crops, rejected = crop_clip([FramePair(0, 0.0, frame, frame)], MeshLandmarks(), Measure())
+    search = FaceSearch(MeshLandmarks())
+    crops, rejected = crop_clip([FramePair(0, 0.0, frame, frame)], search, Measure())
     assert not rejected
     return crops[0]
 

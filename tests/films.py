@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sources.video import write_video
+from sources.encode import write_video
 
 Frames = list[NDArray[np.uint8]]
 LATE = 3

@@ -19,6 +19,7 @@ from annotators.backends import LEAST_FACE_SCORE, backends
 from annotators.pipeline import Measurer, PairJob
 from benchmarks.speed.material import METHODS, Scene
 from benchmarks.straightforward import annotate_pair
+from flows.heap import keep_heap
 from flows.run import Progress
 from flows.units import Store, unit_id
 from schemas.manifest import Measure
@@ -40,6 +41,7 @@ class Contest:
     """
 
     def __init__(self, scene: Scene, folder: Path) -> None:
+        keep_heap()  # as workers do; it helps all three
         self.scene, self.folder = scene, folder
         self.settings = Measure.model_validate(scene.measure)
         self.measurer = Measurer(self.settings)
@@ -103,7 +105,7 @@ def contest(
         progress: Is told how far it is.
     """
     parts = Contest(scene, folder)
-    pairs = scene.pairs()
+    pairs = sorted(scene.pairs(), key=lambda pair: pair.real_path)  # as workers get them
     works: dict[str, Callable[[Pair], int]] = {
         "floor": parts.floor, "stage": parts.stage, "straightforward": parts.straightforward
     }  # fmt: skip

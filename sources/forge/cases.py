@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from schemas.errors import OutputError, UsageError
+from sources.encode import CRF, write_video
 from sources.forge.clip import Camera, path_of, real_frame
 from sources.forge.controls import CONTROLS, LATEST
 from sources.forge.face import Frame, Points
@@ -24,7 +25,6 @@ from sources.forge.occlude import OCCLUDERS
 from sources.forge.operations import OPERATIONS
 from sources.forge.still import Still, load_still
 from sources.forge.truth import FrameTruth, changed_pixels, frame_truth, segment
-from sources.video import CRF, write_video
 
 FPS = 25.0
 
@@ -42,7 +42,7 @@ class Case:
         control: Key of `CONTROLS`; empty for a forgery.
         profile: How the strength runs over the frames.
         occluder: Key of `OCCLUDERS`, or None.
-        compression: Key of `sources.video.CRF`.
+        compression: Key of `sources.encode.CRF`.
         seed: Decides camera, noise, flicker, occluder and control.
         frames: Frames of each clip.
         size: Height and width of a frame.

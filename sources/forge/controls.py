@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 
+from sources.encode import CRF, write_video
 from sources.forge.face import Frame
-from sources.video import CRF, read_frames, write_video
+from sources.video import read_frames
 
 LATEST = 10
 """Most frames that the second side starts later."""

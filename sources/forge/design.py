@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from sources.encode import CRF
 from sources.forge.cases import Case, fitting
 from sources.forge.controls import CONTROLS
 from sources.forge.flicker import Profile
@@ -19,7 +20,6 @@ from sources.forge.occlude import OCCLUDERS
 from sources.forge.operation import Operation
 from sources.forge.operations import OPERATIONS
 from sources.forge.still import default_pictures
-from sources.video import CRF
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 REGIONS = (1, 2, 3, 4)

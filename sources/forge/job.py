@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sources.encode import CRF, write_video
 from sources.forge.clip import Camera, path_of, real_frame
 from sources.forge.face import Frame, Points
 from sources.forge.methods import variant_of
 from sources.forge.still import Still
 from sources.forge.truth import Truth, changed_pixels, segment
-from sources.video import CRF, probe, read_frames, write_video
+from sources.video import probe, read_frames
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,13 +22,13 @@ import cv2
 
 from schemas.errors import UsageError, nearest
 from schemas.shards import write_records
+from sources.encode import CRF
 from sources.forge.clip import Camera
 from sources.forge.job import Job, make_clip
 from sources.forge.marker import describe, finish, holds, start_over
 from sources.forge.methods import METHODS
 from sources.forge.still import default_pictures, load_stills
 from sources.forge.truth import TRUTH_FILE, Truth
-from sources.video import CRF
 
 Progress = Callable[[int, int], None]
 """Takes the clips done and the clips in all."""
@@ -80,7 +80,7 @@ def forge(
         frames: Frames of each clip.
         fps: Frames per second.
         size: Height and width of a frame, both even.
-        compressions: Keys of `sources.video.CRF`.
+        compressions: Keys of `sources.encode.CRF`.
         methods: Keys of `METHODS`; None means all.
         progress: Called with clips done and clips in all, from 0 to all.
         workers: Processes; 1 works in this one.

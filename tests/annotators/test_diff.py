@@ -13,8 +13,10 @@ from fict.landmarks import MeshLandmarks
 from schemas.errors import Rejected, RejectReason
 from schemas.manifest import DiffSettings, Measure
 from sources.crop import crop_clip
+from sources.encode import CRF, write_video
 from sources.pairs import FramePair
-from sources.video import CRF, read_frames, write_video
+from sources.tracking import FaceSearch
+from sources.video import read_frames
 
 
 def redder(image):
@@ -95,7 +97,7 @@ def filmed(sides, change, folder):
         write_video(folder / "clip.mp4", clip, 25, CRF["c23"])
         frames.append([one.image for one in read_frames(folder / "clip.mp4", range(len(sides)))])
     pairs = [FramePair(k, k / 25, *both) for k, both in enumerate(zip(*frames, strict=True))]
-    crops, rejected = crop_clip(pairs, MeshLandmarks(), Measure())
+    crops, rejected = crop_clip(pairs, FaceSearch(MeshLandmarks()), Measure())
     assert not rejected
     return crops
 

@@ -13,6 +13,7 @@ from sources.crop import crop_clip
 from sources.forge.cases import Case, make_case
 from sources.forge.still import default_pictures
 from sources.pairs import FramePair
+from sources.tracking import FaceSearch
 from sources.video import read_frames
 
 
@@ -64,7 +65,7 @@ def test_a_forged_video_without_loss_is_told(tmp_path):
     files = make_case(case, tmp_path)
     both = zip(*(read_frames(path, range(2)) for path in (files.real, files.fake)), strict=True)
     frames = [FramePair(r.index, r.timestamp_s, r.image, f.image) for r, f in both]
-    clip, _ = crop_clip(frames, MeshLandmarks(), Measure())
+    clip, _ = crop_clip(frames, FaceSearch(MeshLandmarks()), Measure())
     masks = [cv2.absdiff(crop.real, crop.fake).max(axis=2) > 0 for crop in clip]
     assert noise_departure(clip, masks) > Measure().swapped_noise
     assert noise_departure(swapped(clip), masks) < -Measure().swapped_noise

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.faces import portraits
 from schemas.errors import UsageError
+from sources.encode import write_video
 from sources.forge.still import default_pictures, load_still
-from sources.video import write_video
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -19,7 +20,7 @@ from schemas.records import AnnotatedFrame, MeasuredFrame, Segmentation
 from schemas.rle import decode
 from schemas.shards import read_records
 from sources.pairs import spaced_indices
-from sources.video import read_frames
+from sources.video import open_video, probe, read_frames
 from tests.conftest import silent
 
 METHODS = ("LipRecolour",)
@@ -51,18 +52,23 @@ def test_all_three_look_at_the_same_frames(parts, scene, monkeypatch):
     wanted = spaced_indices(parts.lengths[pair.fake_path], 6)
     assert spaced(parts.lengths[pair.fake_path], 6) == wanted
     seen = []
-    for name in ("benchmarks.speed.work.read_frames", "sources.pairs.read_frames"):
-        monkeypatch.setattr(name, _noting(seen))
+    monkeypatch.setattr("benchmarks.speed.work.read_frames", _noting(seen, read_frames))
+    monkeypatch.setattr(
+        "sources.pairs.open_video",
+        lambda path, fps: SimpleNamespace(
+            info=probe(path, fps), look=_noting(seen, open_video(path, fps).look, first=0)
+        ),
+    )
     assert parts.floor(pair) == parts.stage(pair) == parts.straightforward(pair) == 2
     assert seen == [wanted] * 4
 
 
-def _noting(seen):
-    def read(path, indices, *more):
-        seen.append(list(indices))
-        return read_frames(path, indices, *more)
+def _noting(seen, read, first=1):
+    def noting(*arguments):
+        seen.append(list(arguments[first]))
+        return read(*arguments)
 
-    return read
+    return noting
 
 
 def test_the_stage_of_the_contest_leaves_whole_units(parts, scene):

@@ -13,7 +13,8 @@ from flows.run import make_run
 from schemas.errors import BackendUnavailable, OutputError, RejectReason, SourceMissing, UsageError
 from schemas.records import Reject
 from schemas.shards import read_records
-from sources.video import read_frames, write_video
+from sources.encode import write_video
+from sources.video import read_frames
 from tests.conftest import silent
 from tests.results import rejects_of, rows_of
 

@@ -219,12 +219,14 @@ def test_prefect_yaml_deploys_to_each_kind_of_pool_in_words_that_the_pool_knows(
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = httpx.post(f"{url}/deployments/filter", json={}).json()
     pooled = {one["name"]: one for one in found if one["work_pool_name"]}
-    assert set(pooled) == set(KINDS.values())
-    for one in pooled.values():
-        assert one["entrypoint"] == "flows.annotate.annotate"
+    assert set(pooled) == {*KINDS.values(), "release"}
+    for name, one in pooled.items():
+        flow = "release" if name == "release" else "annotate"
+        assert one["entrypoint"] == f"flows.{flow}.{flow}"
         jsonschema.validate(one["job_variables"], schemas[one["work_pool_name"]])
-    [pull] = pooled["process"]["pull_steps"]
-    assert list(pull.values()) == [{"directory": str(PROJECT)}]
+    for name in ("process", "release"):
+        [pull] = pooled[name]["pull_steps"]
+        assert list(pull.values()) == [{"directory": str(PROJECT)}]
 
 
 # ---- clusters ----

@@ -81,7 +81,7 @@ def test_a_pair_is_measured_with_the_backend_of_the_manifest(folder, write_manif
 
 def backend_of(measurer):
     """The landmark backend behind the clock."""
-    return measurer.finder.detect.__wrapped__.__self__
+    return measurer.search.finder.detect.__wrapped__.__self__
 
 
 def squeezed(table):

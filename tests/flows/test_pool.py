@@ -38,6 +38,21 @@ def test_an_item_that_kills_its_worker_costs_that_item_alone(tmp_path):
     assert len(workers) <= 2 + 3 + 2  # the others go on together, each suspect had one of its own
 
 
+def work_each(group: tuple[int, ...]) -> list[int]:
+    return [work(item) for item in group]
+
+
+def test_of_a_group_that_kills_its_worker_one_item_is_lost(tmp_path):
+    done, died = [], []
+    groups = [(0, 1), (2, 3, 4), (6, 7)]
+    Workers(work_each, begin, tmp_path, 2).run(
+        groups, done.extend, lambda group: died.append(group) or [3],
+        parts=lambda group: [(item,) for item in group],
+    )  # fmt: skip
+    assert died == [(3,)]
+    assert sorted(done) == [0, 1, 2, 3, 4, 6, 7]
+
+
 def test_an_error_of_the_work_comes_through(tmp_path):
     with pytest.raises(ValueError, match="item 5"):
         Workers(work, begin, tmp_path, 1).run([0, 5], lambda item: None, lambda item: None)

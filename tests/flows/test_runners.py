@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows import stages
 from flows.clusters import dask_runner, measure_batch, ray_runner
@@ -13,7 +15,7 @@ from flows.local import annotate_dataset
 from flows.measure import bury
 from flows.resume import measuring_facts, settle
 from flows.run import cores, make_run
-from flows.runners import CLUSTERS, RUNNERS
+from flows.runners import CLUSTERS, RUNNERS, groups
 from schemas.errors import BackendUnavailable, UsageError
 from schemas.manifest import RunSettings
 from tests.conftest import silent
@@ -29,6 +31,18 @@ def test_threads_give_the_bytes_of_a_process(annotated, tmp_path, write_manifest
     run = make_run("toy", write_manifest(tmp_path, run__runner="threads"), workers=3)
     annotate_dataset(run, silent)
     assert all_bytes(run) == all_bytes(annotated[0])
+
+
+@given(
+    reals=st.lists(st.sampled_from("abc"), max_size=60),
+    processes=st.integers(1, 9),
+)
+def test_groups_hold_every_pair_once_and_one_real_side_each(reals, processes):
+    pairs = [SimpleNamespace(real_path=real, number=k) for k, real in enumerate(reals)]
+    found = groups(pairs, processes)
+    assert sorted(pair.number for group in found for pair in group) == [*range(len(pairs))]
+    assert all(len({pair.real_path for pair in group}) == 1 for group in found)
+    assert all(len(group) <= max(1, len(pairs) // (4 * processes)) for group in found)
 
 
 def test_threads_that_cannot_start_are_one_error(tmp_path, write_manifest, monkeypatch):

@@ -16,8 +16,9 @@ from release.seal import broken_files
 from schemas.errors import OutputError, UsageError
 from schemas.manifest import Measure
 from schemas.records import Pair
+from sources.encode import write_video
 from sources.pictures import from_picture, to_jpeg
-from sources.video import probe, read_frames, write_video
+from sources.video import probe, read_frames
 from tests.conftest import silent
 
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from annotators.evidence import PROBES, WINDOWS
 from schemas.calibration import Calibration, load_calibration
 from schemas.manifest import DiffSettings, LocaliseSettings
-from sources.video import CRF
+from sources.encode import CRF
 
 FITTED = load_calibration()
 

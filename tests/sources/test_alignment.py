@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import Rejected, RejectReason
-from sources.alignment import LEAST, LONG_SIDE, WINDOW, Alignment, align, align_videos
+from sources.alignment import LEAST, LONG_SIDE, WINDOW, Alignment, align, check_same_recording
+from sources.encode import CRF, write_video
 from sources.forge.cases import Case, make_case, still_of
 from sources.forge.clip import Camera, path_of, real_frame
 from sources.forge.still import default_pictures
-from sources.video import CRF, read_frames, read_thumbnails, write_video
+from sources.video import open_video, read_frames
 
 COLLINS, HOPPER = default_pictures()
 SWAP = Case(
@@ -54,7 +55,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Film, Fil
 
 def encoded(path: Path, frames: Sequence[np.ndarray], level: str) -> np.ndarray:
     write_video(path, frames, 25, CRF[level])
-    return read_thumbnails(path, WINDOW, LONG_SIDE)
+    return open_video(path).look([], WINDOW, LONG_SIDE).start
 
 
 def shifted(film: tuple[Film, Film], offset: int) -> tuple[Film, Film]:
@@ -141,10 +142,12 @@ def filmed(case: Case, frames: int = 12) -> Film:
     ids=["other person", "other scene"],
 )
 def test_another_recording_is_rejected(tmp_path, level, other):
-    write_video(tmp_path / "real.mp4", filmed(SWAP), 25, CRF[level])
-    write_video(tmp_path / "fake.mp4", filmed(other), 25, CRF[level])
+    paths = tmp_path / "real.mp4", tmp_path / "fake.mp4"
+    found = align(
+        *(encoded(p, filmed(c), level) for p, c in zip(paths, (SWAP, other), strict=True))
+    )
     with pytest.raises(Rejected, match=r"fake\.mp4 and real\.mp4 show different") as caught:
-        align_videos(tmp_path / "real.mp4", tmp_path / "fake.mp4")
+        check_same_recording(found, *paths)
     assert caught.value.reason is RejectReason.DIFFERENT_CONTENT
 
 

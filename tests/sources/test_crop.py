@@ -10,6 +10,7 @@ from schemas.errors import RejectReason
 from schemas.manifest import Measure
 from sources.crop import compose, crop_affine, crop_clip, transform, warp
 from sources.pairs import MIRRORED, SHIFTED, FramePair
+from sources.tracking import FaceSearch
 
 SETTINGS = Measure()
 FRAME = cv2.resize(astronaut()[:320, 40:460], (840, 640), interpolation=cv2.INTER_CUBIC)
@@ -33,7 +34,7 @@ def moved(image, scale=1.0, turn=0.0, x=0.0, y=0.0):
 
 
 def crop_of(real, fake, finder):
-    return crop_clip([FramePair(0, 0.0, real, fake)], finder, SETTINGS)
+    return crop_clip([FramePair(0, 0.0, real, fake)], FaceSearch(finder), SETTINGS)
 
 
 def test_the_face_is_upright_and_in_the_middle(finder):
@@ -83,7 +84,7 @@ def test_the_affine_of_a_mirrored_fake_maps_the_files_own_pixels(finder, shift, 
     real, fake = noisy(FRAME, 1), noisy(moved(FRAME, x=shift), 2)
     in_file = np.ascontiguousarray(fake[:, ::-1])
     frame = FramePair(3, 0.1, real, fake, frame_offset=-2, repairs=(SHIFTED, MIRRORED))
-    [crop], _ = crop_clip([frame], finder, SETTINGS)
+    [crop], _ = crop_clip([frame], FaceSearch(finder), SETTINGS)
     assert crop.repairs == (SHIFTED, MIRRORED, *more)
     assert (crop.index, crop.frame_offset) == (3, -2)
     again = warp(in_file, crop.fake_affine, SETTINGS.crop_size)
@@ -107,7 +108,7 @@ def test_a_face_that_leaves_the_frame_is_rejected_with_its_share(finder):
 
 def test_a_poor_face_is_rejected_with_its_score(finder):
     strict = Measure(min_face_score=99)
-    crops, rejected = crop_clip([FramePair(4, 0.0, FRAME, FRAME)], finder, strict)
+    crops, rejected = crop_clip([FramePair(4, 0.0, FRAME, FRAME)], FaceSearch(finder), strict)
     assert crops == []
     assert rejected[4].reason is RejectReason.POOR_FACE
     assert "below 99" in rejected[4].detail
@@ -122,7 +123,7 @@ def test_of_several_faces_the_changed_one_is_followed(finder):
         x0, y0, x1, y1 = (int(v) for v in face.box_xyxy)
         fake[(y0 + y1) // 2 : y1, x0:x1] = 255 - fake[(y0 + y1) // 2 : y1, x0:x1]
         frames = [FramePair(n, n / 25, two, fake if n == 1 else two) for n in range(3)]
-        crops, _ = crop_clip(frames, finder, SETTINGS)
+        crops, _ = crop_clip(frames, FaceSearch(finder), SETTINGS)
         for crop in crops:
             back = cv2.invertAffineTransform(crop.affine)
             centre = back @ [256, 256, 1]
@@ -140,7 +141,7 @@ def test_a_face_that_is_missed_is_not_swapped_for_a_bystander(finder):
     fake[(y0 + y1) // 2 : y1, x0:x1] = 255 - fake[(y0 + y1) // 2 : y1, x0:x1]
     frames = [FramePair(n, n / 25, r, f) for n, (r, f) in
               enumerate([(both, fake), (other, other), (both, fake)])]  # fmt: skip
-    crops, rejected = crop_clip(frames, finder, SETTINGS)
+    crops, rejected = crop_clip(frames, FaceSearch(finder), SETTINGS)
     assert [crop.index for crop in crops] == [0, 2]
     assert rejected[1].reason is RejectReason.NO_FACE
     for crop in crops:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import Rejected, RejectReason
 from schemas.records import Pair
-from sources.pairs import SHIFTED, read_pair
+from sources.pairs import SHIFTED, PairReader
 from sources.video import probe, read_frames
 from tests.films import LATE, panned, save, sides
 
@@ -96,7 +96,7 @@ def test_a_ten_bit_side_pairs_with_an_eight_bit_one(tmp_path: Path) -> None:
     real, fake = sides()
     encode(tmp_path / "real.mp4", real, pixels="yuv420p10le", full=True)
     save(tmp_path / "fake.mp4", fake)
-    for frame in read_pair(tmp_path, PAIR, 4):
+    for frame in PairReader().read(tmp_path, PAIR, 4):
         assert (frame.frame_offset, frame.repairs) == (LATE, (SHIFTED,))
         difference = cv2.absdiff(frame.real, frame.fake)
         difference[45:75, 65:95] = 0
@@ -111,7 +111,7 @@ def test_a_turned_side_pairs_with_one_that_was_stored_upright(tmp_path: Path, tu
     save(tmp_path / "fake.mp4", fake)
     info = probe(tmp_path / "real.mp4")
     assert (info.width, info.height) == (160, 120)
-    frames = read_pair(tmp_path, PAIR, 4)
+    frames = PairReader().read(tmp_path, PAIR, 4)
     assert {frame.frame_offset for frame in frames} == {LATE}
     for frame in frames:
         assert abs(frame.real.astype(int) - real[frame.real_index]).mean() < 2
@@ -133,7 +133,7 @@ def test_an_unsteady_pair_is_paired_frame_by_frame_not_by_time(tmp_path: Path) -
     encode(tmp_path / "real.mp4", real, times=UNSTEADY)
     fake_times = [time + 7 * (index % 3) for index, time in enumerate(UNSTEADY)]
     encode(tmp_path / "fake.mp4", fake, times=sorted(fake_times))
-    for frame in read_pair(tmp_path, PAIR, 16):
+    for frame in PairReader().read(tmp_path, PAIR, 16):
         assert frame.real_index == frame.index
         assert abs(frame.real.astype(int) - real[frame.index]).mean() < 2
         assert abs(frame.fake.astype(int) - frame.real).mean() < 2
@@ -147,7 +147,7 @@ def test_an_unsteady_side_pairs_with_a_steady_one_of_the_same_frames(tmp_path: P
     rates = [probe(tmp_path / f"{side}.mp4") for side in ("real", "fake")]
     assert [rate.steady for rate in rates] == [False, True]
     assert rates[0].fps < 0.5 * rates[1].fps
-    frames = read_pair(tmp_path, PAIR, 16)
+    frames = PairReader().read(tmp_path, PAIR, 16)
     assert [(frame.index, frame.real_index) for frame in frames] == [(k, k) for k in range(16)]
     for frame in frames:
         assert abs(frame.real.astype(int) - frame.fake).mean() < 3
@@ -159,7 +159,7 @@ def test_an_unsteady_side_whose_partner_repeats_frames_is_told(tmp_path: Path) -
     encode(tmp_path / "real.mp4", film, times=[time * 3 for time in UNSTEADY])
     save(tmp_path / "fake.mp4", [film[k // 3] for k in range(48)])
     with pytest.raises(Rejected) as caught:
-        read_pair(tmp_path, PAIR, 4)
+        PairReader().read(tmp_path, PAIR, 4)
     assert caught.value.reason is RejectReason.FRAME_RATE_MISMATCH
 
 
@@ -168,5 +168,5 @@ def test_the_shorter_side_decides(tmp_path: Path, real: int, fake: int) -> None:
     film = panned(16)
     save(tmp_path / "real.mp4", film[:real])
     save(tmp_path / "fake.mp4", film[:fake])
-    indices = [frame.index for frame in read_pair(tmp_path, PAIR, 100)]
+    indices = [frame.index for frame in PairReader().read(tmp_path, PAIR, 100)]
     assert indices == list(range(min(real, fake)))

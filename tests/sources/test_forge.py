@@ -23,7 +23,7 @@ from sources.forge.retouch import AREAS
 from sources.forge.still import Still, default_pictures, load_stills
 from sources.forge.truth import changed_pixels
 from sources.layouts import find_pairs
-from sources.pairs import read_pair
+from sources.pairs import PairReader
 from sources.video import probe
 
 SMALL = {"frames": 3, "size": (240, 320), "seed": 7}
@@ -111,7 +111,7 @@ def test_videos_show_the_truth(toy: tuple[Path, ForgeSummary]) -> None:
     for pair in pairs:
         if pair.compression != "c0":
             continue
-        for frame in read_pair(folder, pair, 3):
+        for frame in PairReader().read(folder, pair, 3):
             difference = cv2.absdiff(frame.real, frame.fake).max(axis=2)
             row = truth[pair.method, pair.pair, frame.index]
             around = cv2.dilate(rle.decode(row.segmentation).astype(np.uint8), np.ones((9, 9)))

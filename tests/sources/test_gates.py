@@ -23,6 +23,7 @@ from sources.gates import (
     sharpness_of,
 )
 from sources.pairs import FramePair
+from sources.tracking import FaceSearch
 
 FINDER = MeshLandmarks()
 TREE = load_tree()
@@ -36,7 +37,7 @@ def only(**thresholds):
 
 
 def cropped(frame, gates):
-    return crop_clip([FramePair(7, 0.0, frame, frame)], FINDER, Measure(gates=gates))
+    return crop_clip([FramePair(7, 0.0, frame, frame)], FaceSearch(FINDER), Measure(gates=gates))
 
 
 def a_head(yaw=0.0, pitch=0.0, roll=0.0, size=200.0):

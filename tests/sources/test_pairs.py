@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from schemas.errors import ManifestError, Rejected, RejectReason, SourceMissing, UsageError
 from schemas.manifest import Dataset, Licence
 from schemas.records import Pair
+from sources.encode import write_video
 from sources.layouts import find_pairs
-from sources.pairs import MIRRORED, SHIFTED, common_indices, read_pair, spaced_indices
-from sources.video import write_video
+from sources.pairs import MIRRORED, SHIFTED, PairReader, common_indices, spaced_indices
 
 FFPP = {
     "real": "original_sequences/youtube/{compression}/videos/{target}.mp4",
@@ -247,7 +247,7 @@ PAIR = Pair(
 def test_frames_are_paired_by_index_up_to_the_shorter(tmp_path: Path) -> None:
     clip(tmp_path / "real.mp4", 30)
     clip(tmp_path / "fake.mp4", 20)
-    frames = read_pair(tmp_path, PAIR, 4)
+    frames = PairReader().read(tmp_path, PAIR, 4)
     assert [frame.index for frame in frames] == spaced_indices(20, 4)
     for frame in frames:
         assert frame.timestamp_s == pytest.approx(frame.index / 25)
@@ -255,16 +255,42 @@ def test_frames_are_paired_by_index_up_to_the_shorter(tmp_path: Path) -> None:
         assert abs(frame.fake.mean() - frame.real.mean() - 2) < 1.5
 
 
+def test_the_real_side_of_several_forgeries_is_read_once(tmp_path: Path) -> None:
+    reader = PairReader()
+    for name in ("real.mp4", "fake.mp4", "other.mp4"):
+        clip(tmp_path / name, 30)
+    first = reader.read(tmp_path, PAIR, 4)
+    second = reader.read(tmp_path, PAIR.model_copy(update={"fake_path": "other.mp4"}), 4)
+    assert all(a.real is b.real for a, b in zip(first, second, strict=True))
+    for own, alone in zip(second, PairReader().read(tmp_path, PAIR, 4), strict=True):
+        np.testing.assert_array_equal(own.real, alone.real)
+    fewer = reader.read(tmp_path, PAIR, 2)
+    assert [frame.index for frame in fewer] == spaced_indices(30, 2)
+    clip(tmp_path / "real.mp4", 20)  # another file of the same name
+    anew = reader.read(tmp_path, PAIR, 2)
+    assert [frame.index for frame in anew] == spaced_indices(20, 2)
+
+
+def test_a_large_real_side_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.pairs.KEPT_BYTES", 4 * 64 * 80 * 3 - 1)
+    clip(tmp_path / "real.mp4", 30)
+    clip(tmp_path / "fake.mp4", 30)
+    reader = PairReader()
+    for count, kept in ((4, False), (3, True)):
+        first, second = (reader.read(tmp_path, PAIR, count) for _ in range(2))
+        assert all((a.real is b.real) == kept for a, b in zip(first, second, strict=True))
+
+
 def test_one_frame_pair(tmp_path: Path) -> None:
     clip(tmp_path / "real.mp4", 1)
     clip(tmp_path / "fake.mp4", 1)
-    assert [frame.index for frame in read_pair(tmp_path, PAIR, 4)] == [0]
+    assert [frame.index for frame in PairReader().read(tmp_path, PAIR, 4)] == [0]
 
 
 def test_ntsc_and_30_are_the_same_rate(tmp_path: Path) -> None:
     clip(tmp_path / "real.mp4", 4, fps=30)
     clip(tmp_path / "fake.mp4", 4, fps=30000 / 1001)
-    assert len(read_pair(tmp_path, PAIR, 2)) == 2
+    assert len(PairReader().read(tmp_path, PAIR, 2)) == 2
 
 
 @pytest.mark.parametrize(
@@ -280,7 +306,7 @@ def test_sides_that_do_not_match(
     clip(tmp_path / "real.mp4", 5)
     clip(tmp_path / "fake.mp4", 5, size, fps)
     with pytest.raises(Rejected) as caught:
-        read_pair(tmp_path, PAIR, 2)
+        PairReader().read(tmp_path, PAIR, 2)
     assert caught.value.reason is reason
     assert all(number in caught.value.detail for number in numbers)
 
@@ -291,7 +317,7 @@ def test_video_that_vanished(tmp_path: Path, absent: str) -> None:
     clip(tmp_path / "fake.mp4", 2)
     (tmp_path / absent).unlink()
     with pytest.raises(Rejected) as caught:
-        read_pair(tmp_path, PAIR, 2)
+        PairReader().read(tmp_path, PAIR, 2)
     assert caught.value.reason is RejectReason.MISSING_PARTNER
     assert absent in caught.value.detail
 
@@ -301,7 +327,7 @@ def test_truncated_fake_names_the_file(tmp_path: Path) -> None:
     path = clip(tmp_path / "fake.mp4", 30)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(Rejected) as caught:
-        read_pair(tmp_path, PAIR, 2)
+        PairReader().read(tmp_path, PAIR, 2)
     assert caught.value.reason is RejectReason.UNREADABLE_VIDEO
     assert caught.value.detail.startswith("fake.mp4")
 
@@ -348,7 +374,7 @@ def test_the_same_frames_are_paired_and_the_same_way_round(
     fake = [np.ascontiguousarray(frame[:, ::-1]) if mirrored else frame for frame in fake]
     write_video(tmp_path / "real.mp4", real, 25, crf=10)
     write_video(tmp_path / "fake.mp4", fake, 25, crf=14)
-    frames = read_pair(tmp_path, PAIR, 5)
+    frames = PairReader().read(tmp_path, PAIR, 5)
     shared = min(22, 26 - late) - max(0, -late)
     assert [f.index for f in frames] == [max(0, -late) + k for k in spaced_indices(shared, 5)]
     for frame in frames:
@@ -363,5 +389,5 @@ def test_another_recording_is_a_reject(tmp_path: Path) -> None:
     write_video(tmp_path / "real.mp4", film, 25, crf=23)
     write_video(tmp_path / "fake.mp4", [frame[::-1] for frame in film], 25, crf=23)
     with pytest.raises(Rejected) as caught:
-        read_pair(tmp_path, PAIR, 2)
+        PairReader().read(tmp_path, PAIR, 2)
     assert caught.value.reason is RejectReason.DIFFERENT_CONTENT

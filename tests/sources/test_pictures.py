@@ -12,8 +12,9 @@ from PIL import Image
 
 from schemas.errors import Rejected, RejectReason
 from schemas.provenance import file_hash
+from sources.encode import write_video
 from sources.pictures import PICTURE_SUFFIXES
-from sources.video import probe, read_frames, read_thumbnails, write_video
+from sources.video import open_video, probe, read_frames
 from tests.films import panned, save
 
 Frame = NDArray[np.uint8]
@@ -44,7 +45,7 @@ def test_thumbnails_are_those_of_a_video(tmp_path: Path) -> None:
     film = panned(6)
     write_video(tmp_path / "v.mp4", film, 25, crf=0)
     folder = save(tmp_path / "v", film)
-    ours, theirs = (read_thumbnails(path, 4, 64) for path in (folder, tmp_path / "v.mp4"))
+    ours, theirs = (open_video(path).look([], 4, 64).start for path in (folder, tmp_path / "v.mp4"))
     assert ours.shape == theirs.shape == (4, 48, 64)
     assert abs(ours.astype(int) - theirs).mean() < 2
 
@@ -138,7 +139,7 @@ def test_a_folder_that_is_no_whole_clip_is_rejected(
 ) -> None:
     folder = save(tmp_path / "clip", panned(5))
     spoil(folder)
-    for call in (lambda: probe(folder), lambda: read_thumbnails(folder, 9, 64)):
+    for call in (lambda: probe(folder), lambda: open_video(folder)):
         why, detail = reason(call)
         assert why is RejectReason.BAD_FRAMES
         assert said in detail

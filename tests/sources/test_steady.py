@@ -15,10 +15,11 @@ from fict.labelmap import label_map
 from fict.landmarks import Face, MeshLandmarks
 from fict.tree import load_tree
 from sources.crop import crop_affine, transform
+from sources.encode import CRF, write_video
 from sources.forge.still import default_pictures, load_still
 from sources.steady import CLOSE_S, MOST_BENT, MOST_MOVED, Clip, runs, smooth, stacked, steady
 from sources.tracking import cuts_of, faces_of_clip
-from sources.video import CRF, read_frames, write_video
+from sources.video import read_frames
 
 FINDER = MeshLandmarks()
 SIZE, FRAMES = (480, 640), 16

@@ -1,5 +1,7 @@
 """Which faces are found in a clip, which is followed, and what is no face."""
 
+import weakref
+
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from schemas.errors import RejectReason
 from schemas.manifest import Measure
 from sources.crop import crop_clip
 from sources.pairs import FramePair
-from sources.tracking import KEY_FRAMES, cuts_of, faces_of_clip, follow_changed_face
+from sources.tracking import KEY_FRAMES, FaceSearch, cuts_of, faces_of_clip, follow_changed_face
 
 FINDER = MeshLandmarks()
 ASTRONAUT, HOPPER = portraits()
@@ -186,6 +188,24 @@ def test_no_face_is_invented_at_any_score(name, width):
     assert MeshLandmarks(gate=0.0).detect(picture) == []
 
 
+def test_the_faces_of_the_same_frames_are_found_once(monkeypatch):
+    searched = []
+    monkeypatch.setattr(
+        "sources.tracking.faces_of_clip", lambda *clip: searched.append(clip) or [[], []]
+    )
+    search, frames = FaceSearch(FINDER), [HEADS[0].copy(), HEADS[0].copy()]
+    found = search(frames, [False, False])
+    assert search(list(frames), [False, False]) is found
+    assert len(searched) == 1
+    for other in ([frames[0], frames[1].copy()], frames[:1], frames[::-1]):
+        search(other, [False] * len(other))
+    assert len(searched) == 4
+    gone = weakref.ref(frames[0])
+    searched.clear()
+    del frames, other
+    assert gone() is None
+
+
 def test_fifty_faces_are_fifty_faces():
     head = HEADS[0]
     cell = cv2.resize(head, (180, 180), interpolation=cv2.INTER_AREA)
@@ -195,7 +215,7 @@ def test_fifty_faces_are_fifty_faces():
     assert len(found) == len(cells) == 50
     fake = crowd.copy()
     fake[360:540, 720:900] = 255 - fake[360:540, 720:900]
-    crops, _ = crop_clip([FramePair(0, 0.0, crowd, fake)], FINDER, Measure())
+    crops, _ = crop_clip([FramePair(0, 0.0, crowd, fake)], FaceSearch(FINDER), Measure())
     middles = [cv2.invertAffineTransform(crop.affine) @ [256, 256, 1] for crop in crops]
     assert all(720 <= x < 900 and 360 <= y < 540 for x, y in middles)
 
@@ -207,7 +227,7 @@ def test_fifty_faces_are_fifty_faces():
 def test_a_frame_without_a_face_is_rejected_as_such(shape):
     frame = np.full(shape, 127, np.uint8)
     frames = [FramePair(k, k / 25, frame, frame) for k in range(3)]
-    crops, rejected = crop_clip(frames, FINDER, Measure())
+    crops, rejected = crop_clip(frames, FaceSearch(FINDER), Measure())
     assert crops == []
     assert {why.reason for why in rejected.values()} == {RejectReason.NO_FACE}
     assert set(rejected) == {0, 1, 2}
@@ -224,14 +244,14 @@ def test_a_frame_without_a_face_is_rejected_as_such(shape):
 )
 def test_a_picture_of_another_kind_is_refused(image):
     with pytest.raises(ValueError, match=r"\(H, W, 3\) uint8 RGB"):
-        crop_clip([FramePair(0, 0.0, image, image)], FINDER, Measure())
+        crop_clip([FramePair(0, 0.0, image, image)], FaceSearch(FINDER), Measure())
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
 def test_a_face_cut_by_the_border_is_cropped_or_says_why(share):
     x0, _, x1, _ = FINDER.detect(ASTRONAUT)[0].box_xyxy
     cut = np.ascontiguousarray(ASTRONAUT[:, int(x0 + share * (x1 - x0)) :])
-    crops, rejected = crop_clip([FramePair(0, 0.0, cut, cut)], FINDER, Measure())
+    crops, rejected = crop_clip([FramePair(0, 0.0, cut, cut)], FaceSearch(FINDER), Measure())
     assert crops == []
     assert rejected[0].reason in {
         RejectReason.FACE_LEFT_FRAME, RejectReason.NO_FACE, RejectReason.POOR_FACE

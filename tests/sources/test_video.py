@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from schemas.errors import OutputError, Rejected, RejectReason
-from sources.video import CRF, probe, read_frames, write_video
+from sources.encode import CRF, write_video
+from sources.video import open_video, probe, read_frames
 
 Frames = list[NDArray[np.uint8]]
 FRAMES = 30
@@ -84,6 +85,30 @@ def test_read_gives_exactly_the_frames_wanted(clip: Path, indices: list[int]) ->
         assert frame.timestamp_s == pytest.approx(frame.index / 25)
         truth = numbered(FRAMES)[frame.index].astype(float)
         assert abs(frame.image - truth).mean() < 1
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts", "avi"])
+@pytest.mark.parametrize("options", [{}, {"bf": "7", "x264-params": "b-pyramid=0:open-gop=1"}])
+def test_a_frame_is_the_same_whichever_others_are_wanted(
+    tmp_path: Path, container: str, options: dict[str, str]
+) -> None:
+    """Frames that no wanted one needs are not decoded; AVI does not tell which frames these are."""
+    path = tmp_path / "clip"
+    with av.open(path, "w", format=container) as target:
+        stream = target.add_stream("libx264", rate=25, options={"crf": "23", "g": "12"} | options)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for image in numbered(FRAMES):
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        target.mux(stream.encode())
+    every = read_frames(path, range(FRAMES))
+    video = open_video(path)
+    assert video.info.frames == FRAMES
+    for k in range(FRAMES):
+        look = video.look([k], window=3, long_side=64)
+        assert look.start.shape == (3, 48, 64)
+        np.testing.assert_array_equal(look.frames[0].image, every[k].image)
+        assert look.frames[0].timestamp_s == pytest.approx(k / 25)
+        assert abs(every[k].image.mean() - numbered(FRAMES)[k].mean()) < 3
 
 
 def test_negative_index_is_a_mistake(clip: Path) -> None:

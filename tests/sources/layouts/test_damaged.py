@@ -18,7 +18,7 @@ from schemas.errors import Rejected, RejectReason, SourceMissing, UsageError
 from schemas.manifest import Dataset
 from schemas.records import Pair
 from sources.layouts import find_pairs
-from sources.pairs import read_pair
+from sources.pairs import PairReader
 from tests.films import panned, save
 
 PAIR = Pair(
@@ -54,7 +54,7 @@ def pair_with(whole: Path, folder: Path, content: bytes, side: str = "fake") -> 
 def outcome(root: Path, pair: Pair = PAIR) -> tuple[RejectReason | None, str]:
     """Reads a pair that may be damaged; whatever but `Rejected` it raises fails the test."""
     try:
-        frames = read_pair(root, pair, 8)
+        frames = PairReader().read(root, pair, 8)
     except Rejected as rejection:
         told = rejection.detail.replace(str(root), "a path that no reject may publish")
         return rejection.reason, told

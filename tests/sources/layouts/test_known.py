@@ -13,7 +13,7 @@ from schemas.errors import Rejected, RejectReason, UsageError
 from schemas.manifest import Dataset, load_manifest
 from schemas.records import Pair, Reject
 from sources.layouts import find_pairs
-from sources.pairs import MIRRORED, SHIFTED, read_pair
+from sources.pairs import MIRRORED, SHIFTED, PairReader
 from tests.films import LATE, forged, panned, save, sides
 
 FF, MADE = "original_sequences/youtube", "manipulated_sequences"
@@ -31,7 +31,7 @@ def found(name: str, root: Path, **changes: object) -> tuple[list[Pair], list[Re
 
 def offsets(root: Path, pair: Pair, **more: object) -> set[int]:
     """Reads a pair; its frames must show the same but for the forgery."""
-    frames = read_pair(root, pair, 4, **more)  # type: ignore[arg-type]
+    frames = PairReader().read(root, pair, 4, **more)  # type: ignore[arg-type]
     for frame in frames:
         outside = cv2.absdiff(frame.real, frame.fake)
         outside[45:75, 65:95] = 0
@@ -102,7 +102,7 @@ def test_extracted_frames_pair_by_place_whatever_their_first_number(
     [pair], rejects = found("ff++-frames", tmp_path)
     assert (pair.pair, pair.real_path, rejects) == ("000_003", f"{FF}/c23/frames/000", [])
     assert offsets(tmp_path, pair, fps=50.0) == {LATE}
-    first = read_pair(tmp_path, pair, 100, fps=50.0)[1]
+    first = PairReader().read(tmp_path, pair, 100, fps=50.0)[1]
     assert (first.index, first.timestamp_s) == (1, 0.02)
     np.testing.assert_array_equal(first.real, real[1 + LATE])
 
@@ -226,7 +226,7 @@ def test_dffd_pairs_pictures(tmp_path: Path) -> None:
     [pair], rejects = found("dffd", tmp_path)
     assert (pair.split, pair.pair, rejects) == ("val", "validation-00012_0", [])
     assert pair.mask_path == "masks/faceapp/validation/00012_0.png"
-    [one] = read_pair(tmp_path, pair, 4)
+    [one] = PairReader().read(tmp_path, pair, 4)
     assert (one.index, one.timestamp_s, one.frame_offset, one.repairs) == (0, 0.0, 0, ())
     np.testing.assert_array_equal(one.fake, forged(frame)[0])
 
@@ -237,7 +237,7 @@ def test_a_mirrored_picture_is_turned_back(tmp_path: Path) -> None:
     mirrored = [np.ascontiguousarray(forged(frame)[0][:, ::-1])]
     save(tmp_path / "faceapp/train/1_0.png", mirrored)
     [pair], _ = found("dffd", tmp_path)
-    [one] = read_pair(tmp_path, pair, 1)
+    [one] = PairReader().read(tmp_path, pair, 1)
     assert one.repairs == (MIRRORED,)
     assert SHIFTED not in one.repairs
     np.testing.assert_array_equal(one.fake, forged(frame)[0])
@@ -252,7 +252,7 @@ def test_seq_deepfake_keeps_the_list_of_edited_parts(tmp_path: Path) -> None:
     assert rejects == []  # the originals are no fakes without a partner
     assert pair.edited == ("nose", "eye", "lip")
     assert (pair.split, pair.pair) == ("train", "train-nose-eye-lip-4711")
-    [one] = read_pair(tmp_path, pair, 4)
+    [one] = PairReader().read(tmp_path, pair, 4)
     assert cv2.absdiff(one.real, one.fake)[54:66, 74:86].mean() > 20
 
 
@@ -280,7 +280,7 @@ def test_a_video_and_the_frames_of_another_do_not_pass_as_a_pair(tmp_path: Path)
     save(tmp_path / MADE / "Deepfakes/c23/frames/000_003", panned(8, 2))
     [pair], _ = found("ff++-frames", tmp_path)
     with pytest.raises(Rejected) as caught:
-        read_pair(tmp_path, pair, 4)
+        PairReader().read(tmp_path, pair, 4)
     assert caught.value.reason is RejectReason.DIFFERENT_CONTENT
 
 
