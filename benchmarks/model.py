@@ -42,8 +42,9 @@ LONGEST = 120
 JUDGED = 60
 """Held-out rows that are asked about."""
 OVERFIT: dict[str, Any] = {
-    "train.steps": 540, "train.batch": 8, "train.micro_batch": 8, "data.val_share": 0.0,
-    "data.questions": 3, "data.weights.I-AGE": 6, "train.save_every": 10_000,
+    "train.steps": 600, "train.look": 240, "train.batch": 8, "train.micro_batch": 8,
+    "data.weights.I-AGE": 4, "train.loss.artifact": 5.0, "train.loss.shift": 3.0,
+    "data.val_share": 0.0, "train.save_every": 10_000,
 }  # fmt: skip
 HELDOUT: dict[str, Any] = {
     "train.steps": 2000, "train.look": 1000, "train.batch": 8, "train.micro_batch": 8,
