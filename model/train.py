@@ -258,7 +258,8 @@ def rate(config: TrainConfig, step: int) -> float:
 
     It begins again with the first questions: the language model learns nothing before them.
     """
-    first, end = (0, config.look) if step < config.look else (config.look, config.steps)
+    look = min(config.look, config.steps)
+    first, end = (0, look) if step < look else (look, config.steps)
     since, steps = step - first, end - first
     done = max(0, since - config.warmup) / max(1, steps - config.warmup)
     warm = min(1.0, (since + 1) / max(1, config.warmup))
