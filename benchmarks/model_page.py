@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.model import FOLDER, GOALS, JUDGED, TITLES
+from benchmarks.model import FOLDER, GOALS, JUDGED, TITLES, verdict
 from flows.one_picture import Told, draw
 from model.checkpoint import load_model
 from model.metrics.rows import EvaluationSet
@@ -33,12 +33,12 @@ def figures(found: dict[str, Any]) -> str:
     lines = ["| proof | figure | value | goal | |", "|---|---|---|---|---|"]
     for proof, titles in TITLES.items():
         for name, title in titles.items():
-            value, goal = found[proof][name], GOALS[proof].get(name)
-            met = "" if goal is None else "met" if value >= goal - 1e-9 else "not met"
-            wanted = "" if goal is None else f">= {goal:g}"
-            lines.append(f"| {proof} | {title} | {value:.2f} | {wanted} | {met} |")
-        seconds = found[proof]["cpu_seconds"]
-        lines.append(f"| {proof} | seconds of one CPU thread | {seconds} | | |")
+            value = found[proof][name]
+            wanted, met = verdict(name, value, GOALS[proof])
+            told = f"{value:.0f}" if value >= 100 else f"{value:.2f}"
+            lines.append(f"| {proof} | {title} | {told} | {wanted} | {met.lower()} |")
+        if seconds := found[proof].get("cpu_seconds"):
+            lines.append(f"| {proof} | seconds of one CPU thread | {seconds} | | |")
     return "\n".join(lines)
 
 

@@ -52,6 +52,7 @@ class Batch:
         fake_B: 1 where the sample is fake.
         artifact_BSS: Share of each pixel of the key frame that was changed.
         concepts_BSS: FICT node of each pixel of the key frame.
+        shift_B3SS: What the forgery added to the colours of the key frame.
         ids_QL: Token ids, padded on the right.
         labels_QL: What is to be said; `IGNORED` elsewhere.
         lengths_Q: Tokens of each text.
@@ -67,6 +68,7 @@ class Batch:
     fake_B: torch.Tensor
     artifact_BSS: torch.Tensor
     concepts_BSS: torch.Tensor
+    shift_B3SS: torch.Tensor
     ids_QL: torch.Tensor
     labels_QL: torch.Tensor
     lengths_Q: torch.Tensor
@@ -115,6 +117,7 @@ class Collate:
             fake_B=torch.tensor([float(key.side == "fake") for key in keys]),
             artifact_BSS=torch.stack([key.artifact for key in keys]),
             concepts_BSS=torch.stack([key.labels for key in keys]),
+            shift_B3SS=torch.stack([key.shift for key in keys]),
             ids_QL=ids_QL,
             labels_QL=labels_QL,
             lengths_Q=torch.tensor([len(text.ids) for text in texts]),

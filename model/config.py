@@ -80,6 +80,7 @@ class LossConfig(Settings):
     det: float = Field(0.5, ge=0, description="auxiliary: real or fake")
     concepts: float = Field(0.5, ge=0, description="auxiliary: FICT node of each pixel")
     artifact: float = Field(1.0, ge=0, description="auxiliary: what was changed")
+    shift: float = Field(15.0, ge=0, description="auxiliary: how colours were changed")
 
 
 class TrainConfig(Settings):

@@ -32,6 +32,9 @@ REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
            8: cv2.IMREAD_REDUCED_COLOR_8}  # fmt: skip
 """JPEG decodes to a half, quarter or eighth of its side at a fraction of the time."""
 
+RECENT = 8
+"""Rows that stay decoded: both sides of a row follow each other, and share its FICT map."""
+
 Row = dict[str, Any]
 """One row as Arrow gives it: the `COLUMNS`."""
 
@@ -67,6 +70,8 @@ class View:
         image: `(3, S, S) uint8` RGB.
         artifact: `(S, S) float32`, share of each pixel that the forgery changed; zeros where real.
         labels: `(S, S) int64` FICT node of each pixel.
+        shift: `(3, S, S) float32`, what the forgery added to red, green and blue of 0 to 1; zeros
+            where real.
     """
 
     id: str
@@ -74,6 +79,7 @@ class View:
     image: torch.Tensor
     artifact: torch.Tensor
     labels: torch.Tensor
+    shift: torch.Tensor
 
 
 class Shards:
@@ -105,7 +111,7 @@ class Shards:
         )
         self.categories: list[Row] = read_metadata(self.paths[0])["fict"]["categories"]
         self.held = held
-        self._group = functools.lru_cache(maxsize=held)(self._read)
+        self._remember()
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
@@ -115,11 +121,14 @@ class Shards:
         return int(np.searchsorted(self.ends, index, side="right"))
 
     def row(self, index: int) -> Row:
-        """Gives one row.
+        """Gives one row, which is not to be changed: its second side is read from it, too.
 
         Raises:
             IndexError: There is none of that index.
         """
+        return self._row(index)
+
+    def _find(self, index: int) -> Row:
         if not 0 <= index < len(self):
             raise IndexError(f"row {index} of {len(self)}")
         group = self.group_of(index)
@@ -147,11 +156,15 @@ class Shards:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves what is held behind, for workers of a loader."""
-        return {key: value for key, value in vars(self).items() if key != "_group"}
+        return {key: value for key, value in vars(self).items() if key not in ("_group", "_row")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self._remember()
+
+    def _remember(self) -> None:
         self._group = functools.lru_cache(maxsize=self.held)(self._read)
+        self._row = functools.lru_cache(maxsize=RECENT)(self._find)
 
 
 def _check(path: Path) -> None:
@@ -188,17 +201,35 @@ def view(row: Row, side: Side, size: int) -> View:
     mask = row["artifact"]["segmentation"]
     native = min(mask["size"])
     factor = max((f for f in REDUCED if native >= f * size), default=1)
-    bgr = _decode(row, side, REDUCED.get(factor, cv2.IMREAD_COLOR))
-    labels = _decode(row, "label_map", cv2.IMREAD_GRAYSCALE)
-    labels = cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST)
-    artifact = soft_mask(mask, size) if side == "fake" else torch.zeros(size, size)
+    mode = REDUCED.get(factor, cv2.IMREAD_COLOR)
+    real, image = (
+        _picture(_content(row, each), f"row {row['id']}: {each}", mode, size)
+        for each in ("real", side)
+    )
+    artifact, shift = torch.zeros(size, size), torch.zeros(3, size, size)
+    if side == "fake":
+        artifact, shift = soft_mask(mask, size), image / 255 - real / 255
     return View(
         id=row["id"],
         side=side,
-        image=torch.from_numpy(fit(np.ascontiguousarray(bgr[..., ::-1]), size)).permute(2, 0, 1),
+        image=image,
         artifact=artifact,
-        labels=torch.from_numpy(labels.astype(np.int64)),
+        labels=_labels(_content(row, "label_map"), row["id"], size),
+        shift=shift,
     )
+
+
+@functools.lru_cache(maxsize=RECENT)
+def _picture(content: bytes, name: str, mode: int, size: int) -> torch.Tensor:
+    rgb = cv2.cvtColor(fit(_decode(content, name, mode), size), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(rgb).permute(2, 0, 1).contiguous()
+
+
+@functools.lru_cache(maxsize=RECENT)
+def _labels(content: bytes, name: str, size: int) -> torch.Tensor:
+    labels = _decode(content, f"row {name}: label_map", cv2.IMREAD_GRAYSCALE)
+    labels = cv2.resize(labels, (size, size), interpolation=cv2.INTER_NEAREST)
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 def fit(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -268,14 +299,19 @@ def box_mask(box: Sequence[float], shape: Sequence[int]) -> NDArray[np.float32]:
     return mask
 
 
-def _decode(row: Row, column: str, mode: int) -> NDArray[np.uint8]:
-    content = row[column] and row[column]["bytes"]  # a release without pixels leaves out all of it
+def _content(row: Row, column: str) -> bytes:
+    # a release without pixels leaves out all of it
+    content: bytes | None = row[column] and row[column]["bytes"]
     if content is None:
         raise SourceMissing(
             f"row {row['id']} holds no pixels: `facext rehydrate` puts them back into a release "
             "from your own copy of the videos"
         )
+    return content
+
+
+def _decode(content: bytes, name: str, mode: int) -> NDArray[np.uint8]:
     image = cv2.imdecode(np.frombuffer(content, np.uint8), mode)
     if image is None:
-        raise OutputError(f"row {row['id']}: {column} is no picture")
+        raise OutputError(f"{name} is no picture")
     return np.asarray(image)

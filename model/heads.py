@@ -1,8 +1,8 @@
 """The heads: what the vision side says without being asked.
 
-They give a real probability of a forgery (hence a real AUC), name the FICT node of each pixel and
-mark what was changed. What they say is summed up in one more token for the language model: of each
-FICT node, how much was changed.
+They give a real probability of a forgery (hence a real AUC), name the FICT node of each pixel, mark
+what was changed and tell what was added to its colours. What they say is summed up in one more
+token for the language model: of each FICT node, how much was changed.
 B or F is the number of frames, C channels, K FICT ids, H and W the sides of the fine map.
 """
 
@@ -23,6 +23,8 @@ class Looked:
         fake_F: Logit of being fake.
         concepts_FhwK: Logits of the FICT node, at half the sides of the pixels.
         artifact_FHW: Logit of each pixel of being changed.
+        shift_F3xy: What a forgery added to each colour, at half the sides of the fine map; in units
+            of `model.losses.SHIFT`.
         changed_FN: Of each FICT node, how much was changed; see `changed`.
         above: `(K, K)`, `model.regions.ancestry`.
     """
@@ -30,6 +32,7 @@ class Looked:
     fake_F: torch.Tensor
     concepts_FhwK: torch.Tensor
     artifact_FHW: torch.Tensor
+    shift_F3xy: torch.Tensor
     changed_FN: torch.Tensor
     above: torch.Tensor
 
@@ -37,7 +40,7 @@ class Looked:
         """Gives the same of some of the frames."""
         return Looked(
             self.fake_F[frame_B], self.concepts_FhwK[frame_B], self.artifact_FHW[frame_B],
-            self.changed_FN[frame_B], self.above,
+            self.shift_F3xy[frame_B], self.changed_FN[frame_B], self.above,
         )  # fmt: skip
 
     def concept(self, frame_R: torch.Tensor, category_R: torch.Tensor) -> torch.Tensor:
@@ -47,7 +50,7 @@ class Looked:
 
 
 class Heads(nn.Module):
-    """All three.
+    """All four.
 
     Args:
         channels: C; fine pixels have half as many.
@@ -60,14 +63,16 @@ class Heads(nn.Module):
         super().__init__()
         self.register_buffer("above", above, persistent=False)
         self.concepts = nn.Linear(channels, len(above))
-        self.artifact = nn.Conv2d(channels // 2, 1, 1)
+        self.artifact = nn.Linear(channels // 2, 1)
+        self.shift = nn.Linear(channels, 3)
         self.fake = nn.Sequential(
             nn.Linear(2 * channels + 2, channels), nn.GELU(), nn.Linear(channels, 1)
         )
 
     def forward(self, pixels_FChw: torch.Tensor, fine_FEHW: torch.Tensor) -> Looked:
         """Gives what they say of frames, from pixels and fine pixels."""
-        artifact_FHW = self.artifact(fine_FEHW)[:, 0]
+        artifact_FHW = self.artifact(fine_FEHW.permute(0, 2, 3, 1))[..., 0]
+        shift_F3xy = self.shift(pixels_FChw.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         likely_FN = artifact_FHW.flatten(1).sigmoid()
         seen_FC = [
             pixels_FChw.mean(dim=(2, 3)),
@@ -78,7 +83,7 @@ class Heads(nn.Module):
         fake_F = self.fake(torch.cat(seen_FC, dim=1))[:, 0]
         concepts_FhwK = self._name(functional.avg_pool2d(pixels_FChw, 2))
         changed_FN = changed(concepts_FhwK, artifact_FHW, fake_F, self.above)
-        return Looked(fake_F, concepts_FhwK, artifact_FHW, changed_FN, self.above)
+        return Looked(fake_F, concepts_FhwK, artifact_FHW, shift_F3xy, changed_FN, self.above)
 
     def _name(self, pixels_FChw: torch.Tensor) -> torch.Tensor:
         """Gives `(F, h, w, K)`; channels last, since a softmax over another axis is slow.

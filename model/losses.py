@@ -17,10 +17,12 @@ from model.batch import Batch
 from model.heads import Looked
 from model.vocabulary import IGNORED
 
-NAMES = ("text", "mask_bce", "mask_dice", "det", "concepts", "artifact")
+NAMES = ("text", "mask_bce", "mask_dice", "det", "concepts", "artifact", "shift")
 """Of the losses, and of their weights in `LossConfig`."""
 MANY = 4.0
 """Weight of cross-entropy against Dice in the artifact map: changed pixels are few."""
+SHIFT = 20.0
+"""A twentieth of the range of a colour counts as 1: more than that is plain to see."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Sums:
     """What a forward pass gives.
 
     Attributes:
-        losses: `(6,)`, the sum of each of `NAMES` over its tokens, masks or samples.
+        losses: `(7,)`, the sum of each of `NAMES` over its tokens, masks or samples.
         iou: Sum of the masks' IoU with the truth, at the image's size; no gradient.
         fake_B: Logit of being fake; no gradient.
         right: Tokens of the answers that were the likeliest; no gradient.
@@ -41,10 +43,10 @@ class Sums:
 
 
 def counts(batch: Batch) -> torch.Tensor:
-    """Gives `(6,)`, what each loss of a batch is summed over."""
+    """Gives `(7,)`, what each loss of a batch is summed over."""
     tokens = int((batch.labels_QL[:, 1:] != IGNORED).sum())
     masks, samples = len(batch.masks_MSS), len(batch.frames_B)
-    return torch.tensor([tokens, masks, masks, samples, samples, samples], dtype=torch.float64)
+    return torch.tensor([tokens, masks, masks, *4 * [samples]], dtype=torch.float64)
 
 
 def losses(
@@ -82,6 +84,10 @@ def losses(
     has_B = batch.fake_B > 0
     artifact = MANY * bce_sum(artifact_BHW, changed_BHW)
     artifact = artifact + dice_sum(artifact_BHW[has_B], changed_BHW[has_B])
+    shift_B3xy = looked.shift_F3xy.float()
+    shift = functional.smooth_l1_loss(
+        shift_B3xy, SHIFT * shrink(batch.shift_B3SS, shift_B3xy), reduction="sum"
+    ) / shift_B3xy[0].numel()  # fmt: skip
     det = functional.binary_cross_entropy_with_logits(
         looked.fake_F.float(), batch.fake_B, reduction="sum"
     )
@@ -91,7 +97,7 @@ def losses(
         likely_BHWK.flatten(0, 2), concepts_BHW.flatten(), reduction="sum"
     ) / concepts_BHW[0].numel()  # fmt: skip
     return Sums(
-        losses=torch.stack([text, bce, dice, det, concepts, artifact]),
+        losses=torch.stack([text, bce, dice, det, concepts, artifact, shift]),
         iou=iou,
         fake_B=looked.fake_F.detach().float(),
         right=(logits_NV.detach().argmax(dim=-1) == labels_N).sum(),
@@ -99,7 +105,7 @@ def losses(
 
 
 def shrink(truth: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Gives `(M, H, W)` masks at the sides of others, by area."""
+    """Gives maps at the sides of others, by area."""
     return functional.adaptive_avg_pool2d(truth.float(), (like.shape[-2], like.shape[-1]))
 
 
@@ -136,8 +142,8 @@ def total(sums: torch.Tensor, counted: torch.Tensor, weights: Any) -> torch.Tens
     """Gives the weighted loss of sums over (global) counts.
 
     Args:
-        sums: `(6,)`.
-        counted: `(6,)`; a loss without anything to count is 0.
+        sums: `(7,)`.
+        counted: `(7,)`; a loss without anything to count is 0.
         weights: `LossConfig`.
     """
     scale = torch.tensor([getattr(weights, name) for name in NAMES], dtype=torch.float64)

@@ -44,7 +44,7 @@ class Neck(nn.Module):
         self.out = nn.Sequential(
             nn.GroupNorm(8, width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.GELU()
         )
-        self.fine = nn.Sequential(nn.ConvTranspose2d(width, width // 2, 2, stride=2), nn.GELU())
+        self.fine = nn.Sequential(nn.ConvTranspose2d(width, width // 2, 2, stride=2), nn.ReLU())
 
     def forward(
         self, maps: Sequence[torch.Tensor]
@@ -111,8 +111,8 @@ class QueryDecoder(nn.Module):
         width, back = pixels_FCxy.shape[1], torch.cat(own).argsort()
         products = [  # image by image: a copy of the pixels for each mask would fill the memory
             (
-                torch.einsum("mc,cxy->mxy", end_MC[at, :width], pixels_Cxy),
-                torch.einsum("me,ehw->mhw", end_MC[at, width:-1], fine_EHW),
+                _product(end_MC[at, :width], pixels_Cxy),
+                _product(end_MC[at, width:-1], fine_EHW),
             )
             for at, pixels_Cxy, fine_EHW in zip(own, pixels_FCxy, fine_FEHW, strict=True)
         ]
@@ -165,6 +165,11 @@ class SamDecoder(nn.Module):
         return functional.interpolate(
             masks_M11HW[:, 0], fine_FEHW.shape[-2:], mode="bilinear", align_corners=False
         )[:, 0]
+
+
+def _product(queries_MC: torch.Tensor, pixels_CHW: torch.Tensor) -> torch.Tensor:
+    """Gives `(M, H, W)` with channels last: as convolutions have them, gradients need no copy."""
+    return (pixels_CHW.permute(1, 2, 0) @ queries_MC.T).permute(2, 0, 1)
 
 
 def both(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

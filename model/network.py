@@ -1,6 +1,6 @@
 """FiFa-MLLM: one encoder, any language model, masks and text together.
 
-    image ──> encoder ──> neck ──> pixels ──┬─> heads: real/fake, FICT map, artifact map
+    image ──> encoder ──> neck ──> pixels ──┬─> heads: real/fake; maps: FICT, artifact, colour
                            │                ├─> region prompts <── box, mask or FICT node
                            └─> grid ──> projector, summary ──> language model ──> text with [SEG]
                                  └──> mask decoder <── state at each [SEG];  x artifact map = mask
@@ -124,7 +124,8 @@ class FifaNetwork(nn.Module):
 
     def look(self, images_F3SS: torch.Tensor) -> Features:
         """Looks at frames of `uint8` RGB."""
-        maps = self.encoder(images_F3SS.float() / 255)
+        pixels_F3SS = (images_F3SS.float() / 255).contiguous(memory_format=torch.channels_last)
+        maps = self.encoder(pixels_F3SS)  # with channels last convolutions are faster
         grid_FChw, pixels_FCHW, fine_FEHW = self.neck(maps)
         looked = self.heads(pixels_FCHW, fine_FEHW)
         shuffled = functional.pixel_unshuffle(maps[-1], self.config.shuffle)

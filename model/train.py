@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -47,12 +48,14 @@ class Outcome:
         stopped: Whether a signal ended it early.
         dropped: Questions that were left out, by reason.
         held_out: Rows that were not learnt, to validate on.
+        waited: Share of the time, 0..1, that training waited for samples.
     """
 
     trained: Trained
     stopped: bool
     dropped: Counter[str]
     held_out: int
+    waited: float
 
 
 class Trainer:
@@ -81,6 +84,7 @@ class Trainer:
                 f"train.batch {self.config.batch} cannot be shared by {self.ranks} ranks"
             )
         self.trained, self.dropped = Trained(data=samples.fingerprint()), Counter[str]()
+        self.waited = 0.0
         self.order = samples.order()
         before = checkpoint.latest(run)
         if before:
@@ -102,9 +106,9 @@ class Trainer:
                 as it is.
             OutputError: A checkpoint cannot be written.
         """
-        stopped = False
+        stopped, began = False, time.perf_counter()
         with stop_signals() as asked, Log(self.run, self.trained.step, self._is_main) as log:
-            for pieces in self._batches():
+            for pieces in self._timed(self._batches()):
                 step = self.trained.step
                 figures, stopped = self._step(pieces, step, asked)
                 self.trained = replace(self.trained, step=step + 1)
@@ -115,11 +119,22 @@ class Trainer:
                 if stopped:
                     break
         rows = len(self.held_out) // len(SIDES) if self.held_out else 0
-        return Outcome(self.trained, stopped, self.dropped, rows)
+        waited = self.waited / (time.perf_counter() - began)
+        return Outcome(self.trained, stopped, self.dropped, rows, waited)
 
     @property
     def _is_main(self) -> bool:
         return bool(self.accelerator.is_main_process)
+
+    def _timed(self, batches: Iterator[list[Batch]]) -> Iterator[list[Batch]]:
+        """Gives the same, and adds up the seconds that it takes to get them."""
+        while True:
+            began = time.perf_counter()
+            pieces = next(batches, None)
+            self.waited += time.perf_counter() - began
+            if pieces is None:
+                return
+            yield pieces
 
     def _batches(self) -> Iterator[list[Batch]]:
         """Gives this rank's pieces of each step that is left."""
@@ -241,12 +256,14 @@ class Trainer:
 def rate(config: TrainConfig, step: int) -> float:
     """Gives the learning rate of a step: a linear warm-up, then half a cosine to a tenth.
 
-    It warms up again with the first questions: the language model learns nothing before them.
+    It begins again with the first questions: the language model learns nothing before them.
     """
-    left = max(0, step - config.warmup) / max(1, config.steps - config.warmup)
-    since = step - config.look if step >= config.look else step
+    look = min(config.look, config.steps)
+    first, end = (0, look) if step < look else (look, config.steps)
+    since, steps = step - first, end - first
+    done = max(0, since - config.warmup) / max(1, steps - config.warmup)
     warm = min(1.0, (since + 1) / max(1, config.warmup))
-    return config.lr * warm * (0.55 + 0.45 * math.cos(math.pi * left))
+    return config.lr * warm * (0.55 + 0.45 * math.cos(math.pi * min(1.0, done)))
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:

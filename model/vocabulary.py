@@ -6,6 +6,7 @@ split into `[`, `SE`, `G]` has no state of its own, and its mask would be learnt
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ IMAGE, REGION, BOX = "<image>", "<region>", "<box>"
 PHRASE, PHRASE_END = "<p>", "</p>"
 MARKS = (IMAGE, REGION, BOX, SEG, PHRASE, PHRASE_END)
 PAD, END = "<pad>", "<end>"
+KEPT = 20_000
+"""Texts whose tokens are remembered: few questions and sentences are asked of many images."""
 IGNORED = -100
 """Label of tokens that are not to be learnt."""
 
@@ -89,9 +92,9 @@ class Vocabulary:
         """
         check_question(question)
         before, after = self.prompt.split(IMAGE)
-        head = self._ids(before) if before else []
+        head = self._ids(before) if before else ()
         if self.tokenizer.bos_token_id is not None:
-            head = [int(self.tokenizer.bos_token_id), *head]
+            head = (int(self.tokenizer.bos_token_id), *head)
         prompt = [*head, *[self.id_of[IMAGE]] * image_tokens]
         prompt += self._ids(after.format(question=question))
         if answer is None:
@@ -110,8 +113,13 @@ class Vocabulary:
         """Writes the tokenizer's files."""
         self.tokenizer.save_pretrained(folder)
 
-    def _ids(self, text: str) -> list[int]:
-        return [int(each) for each in self.tokenizer.encode(text, add_special_tokens=False)]
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return _encoded(self.tokenizer, text)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _encoded(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in tokenizer.encode(text, add_special_tokens=False))
 
 
 def check_question(question: str) -> None:

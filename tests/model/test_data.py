@@ -32,6 +32,21 @@ def test_rows_are_found_over_groups_and_shards(tmp_path, rows, write_shard):
         shards.row(230)
 
 
+def test_a_row_is_read_once_for_both_sides(shards):
+    first = shards.row(2)
+    real, fake = (view(first, side, 64) for side in ("real", "fake"))
+    assert shards.row(2) is first
+    assert real.labels is fake.labels
+    assert not torch.equal(real.image, fake.image)
+
+
+def test_what_the_forgery_added_makes_the_fake_of_the_real(shards):
+    real, fake = (view(shards.row(2), side, 64) for side in ("real", "fake"))
+    assert torch.allclose(real.image / 255 + fake.shift, fake.image / 255, atol=1e-6)
+    assert not real.shift.any()
+    assert fake.shift.any()
+
+
 def test_a_copy_for_a_worker_reads_the_same(shards):
     assert pickle.loads(pickle.dumps(shards)).row(3)["id"] == shards.row(3)["id"]
 

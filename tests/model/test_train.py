@@ -219,6 +219,7 @@ def test_one_row_is_enough(small, tmp_path, rows, write_shard):
     data = write_shard(tmp_path / "data" / "one.parquet", rows[:1])
     outcome = train(small(train__steps=2), data, tmp_path / "run")
     assert outcome.trained.step == 2
+    assert 0 < outcome.waited < 1
     assert load_model(tmp_path / "run").answer(
         torch.zeros(3, 64, 64, dtype=torch.uint8), [Prompt("Real?")]
     )
@@ -300,6 +301,15 @@ def test_the_rate_warms_up_and_falls(small):
     assert rates[9] == rates[10] == max(rates) == config.lr
     assert rates[0] == pytest.approx(config.lr / 10)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.11 * config.lr
+
+
+def test_the_rate_begins_again_with_the_first_questions(small):
+    config = small(train__steps=100, train__look=40, train__warmup=10).train
+    rates = [rate(config, step) for step in range(100)]
+    assert rates[39] < 0.11 * config.lr
+    assert rates[40] == pytest.approx(config.lr / 10)
+    assert rates[9] == rates[49] == max(rates) == config.lr
     assert rates[-1] < 0.11 * config.lr
 
 
