@@ -1,19 +1,24 @@
 """The measure stage against its floor and against the straightforward script, pair by pair.
 
-Each works on the same frames of the same pairs, in this process, one thread. They take turns pair
-by pair, so that whatever else the machine does hits all alike; each pair counts with its quickest
-of some rounds, and a first pair that is not counted loads models and pages.
+Each works on the same frames of the same pairs, one thread; the script in a process of its own,
+which has nothing of what workers do to their process. They take turns pair by pair, so that
+whatever else the machine does hits all alike; each pair counts with its quickest of some rounds,
+and a first pair that is not counted loads models and pages.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import cv2
 
 from annotators.backends import LEAST_FACE_SCORE, backends
 from annotators.pipeline import Measurer, PairJob
@@ -41,7 +46,7 @@ class Contest:
     """
 
     def __init__(self, scene: Scene, folder: Path) -> None:
-        keep_heap()  # as workers do; it helps all three
+        keep_heap()  # as workers do
         self.scene, self.folder = scene, folder
         self.settings = Measure.model_validate(scene.measure)
         self.measurer = Measurer(self.settings)
@@ -50,6 +55,9 @@ class Contest:
         self.store = Store(folder / "units", MeasuredFrame)
         fakes = {pair.fake_path for pair in scene.pairs()}
         self.lengths = {path: probe(scene.root / path).frames for path in fakes}
+        self.script = ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn"), cv2.setNumThreads, (1,)
+        )
         self.regions: Counter[str] = Counter()
         self._rows: list[MeasuredFrame] = []
 
@@ -83,7 +91,8 @@ class Contest:
         real, fake = (self.scene.root / path for path in (pair.real_path, pair.fake_path))
         out, settings = self.folder / "straightforward", self.settings
         shutil.rmtree(out, ignore_errors=True)
-        return annotate_pair(real, fake, out, settings.frames, settings.context, settings.crop_size)
+        sizes = (settings.frames, settings.context, settings.crop_size)
+        return self.script.submit(annotate_pair, real, fake, out, *sizes).result()
 
     def count_regions(self) -> None:
         """Adds up the regions of the last pair's rows, by who made them."""
@@ -125,6 +134,7 @@ def contest(
             if turn == 0:
                 parts.count_regions()
             progress(scene.name, turn * len(pairs) + done, rounds * len(pairs))
+    parts.script.shutdown()
     shared = {"rounds": rounds, "context": parts.settings.context}
     a_row = {name: count / frames["stage"] for name, count in parts.regions.items()}
     return shared | {"regions_of_a_row": a_row} | _figures(best, frames, CLOCK.take())
