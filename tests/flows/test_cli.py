@@ -3,13 +3,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from importlib.metadata import version
-from types import SimpleNamespace
 
 import click
-import duckdb
 import pytest
 
 from flows import cli, doctor
@@ -24,21 +21,6 @@ def facext(*arguments: object, env: dict[str, str] | None = None) -> subprocess.
         capture_output=True, text=True, env={**os.environ, "COLUMNS": "120", **(env or {})},
         timeout=300, check=False,
     )  # fmt: skip
-
-
-def endless_query(**more: object) -> None:
-    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
-    pairs = "range(1000000) a, range(1000000) b"
-    duckdb.connect().sql(f"SELECT sum(a.range * b.range) FROM {pairs}").to_arrow_table()
-
-
-def test_ctrl_c_during_a_query_is_answered_as_any_other(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "facext", SimpleNamespace(main=endless_query))
-    monkeypatch.setattr(cli, "_let_end", lambda: None)  # the tests go on
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["qa"])
-    assert ended.value.code == INTERRUPTED
-    assert "goes on from here" in capsys.readouterr().err
 
 
 def test_every_command_explains_itself():
