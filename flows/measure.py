@@ -7,10 +7,10 @@ import time
 
 from annotators.pipeline import Measurer, PairJob, reject
 from flows.failures import internal_error
-from flows.heap import keep_heap
 from flows.run import PlannedPair, Run
 from flows.units import measuring_code
 from schemas.errors import FacextError, Rejected, RejectReason
+from schemas.heap import keep_heap
 from schemas.stopwatch import CLOCK
 
 Seconds = dict[str, float]

@@ -24,9 +24,9 @@ from annotators.backends import LEAST_FACE_SCORE, backends
 from annotators.pipeline import Measurer, PairJob
 from benchmarks.speed.material import METHODS, Scene
 from benchmarks.straightforward import annotate_pair
-from flows.heap import keep_heap
 from flows.run import Progress
 from flows.units import Store, unit_id
+from schemas.heap import keep_heap
 from schemas.manifest import Measure
 from schemas.records import MeasuredFrame, Pair
 from schemas.stopwatch import CLOCK

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +18,8 @@ from qa.dashboard.pages import View, frame
 from qa.dashboard.pictures import picture_routes
 from qa.dashboard.views import compare, costs, overview, record, records, regions, rejects, reviews
 from schemas.errors import UsageError
+from schemas.heap import share_heaps
 
-M_ARENA_MAX = -8
-HEAPS = 2
 STATIC = Path(__file__).parent / "static"
 VIEWS: dict[str, View] = {
     "/": overview.show_overview,
@@ -82,7 +79,7 @@ def serve(
     Raises:
         UsageError: The address needs a token, or cannot be bound.
     """
-    _share_heaps()
+    share_heaps()
     config = uvicorn.Config(
         make_app(datasets, host, token), host, port, log_level="warning", ws="wsproto"
     )
@@ -94,9 +91,3 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     ready(f"http://{shown}:{socket.getsockname()[1]}/")
     uvicorn.Server(config).run(sockets=[socket])
-
-
-def _share_heaps() -> None:
-    """Lets all threads share a few heaps: a heap of its own keeps what one picture once took."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # no glibc
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, HEAPS)
