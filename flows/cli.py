@@ -51,12 +51,20 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: The words after `facext`; by default those of this process, which then ends.
     """
-    before = signal.signal(signal.SIGTERM, _as_ctrl_c)
-    code = _guarded(lambda: facext.main(args=arguments, prog_name="facext", standalone_mode=False))
-    if arguments is None:
-        _let_end()
-    else:  # the signals are the caller's
-        signal.signal(signal.SIGTERM, before)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before[signal.SIGINT] == signal.SIG_IGN:  # as scripts start what they put into background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    try:
+        code = _guarded(
+            lambda: facext.main(args=arguments, prog_name="facext", standalone_mode=False)
+        )
+    finally:
+        if arguments is None:
+            _let_end()
+        else:  # the signals are the caller's
+            for number, handler in before.items():
+                signal.signal(number, handler)
     sys.exit(code)
 
 

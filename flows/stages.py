@@ -134,9 +134,15 @@ def check_output(folder: Path) -> None:
 
 
 def waiting(run: Run, planned: Sequence[PlannedPair]) -> list[PlannedPair]:
-    """Gives the pairs to work on: not annotated yet, at most as many as the run's limit."""
+    """Gives the pairs to work on: not annotated yet, at most as many as the run's limit.
+
+    Under a limit, pairs on which measuring failed come last, or they would use it up every time.
+    """
     found = [pair for pair in planned if not is_annotated(run, pair)]
-    return found[: run.limit] if run.limit else found
+    if not run.limit:
+        return found
+    return sorted(found, key=lambda pair: run.measured.is_stored(pair.measure_unit)
+                  and not run.measured.is_done(pair.measure_unit))[: run.limit]  # fmt: skip
 
 
 # ---- measure ------------------------------------------------------------------------------------

@@ -89,18 +89,26 @@ def test_wrong_use_gets_one_clear_message(arguments, code, message):
     assert "Traceback" not in ran.stderr
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path, write_manifest):
+@pytest.mark.parametrize("foreground", [True, False])
+def test_ctrl_c_and_the_end_of_a_background_job_say_how_to_go_on(
+    foreground, tmp_path, write_manifest
+):
+    """A shell script starts background jobs with Ctrl-C ignored; they are ended by SIGTERM."""
+    handler = signal.SIG_DFL if foreground else signal.SIG_IGN
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "annotate", "toy", "--manifest",
          str(write_manifest(tmp_path)), "--workers", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # even in a background job
+        preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
     )  # fmt: skip
     units = tmp_path / "out/toy/units/measure"
     deadline = time.monotonic() + 120
     while not list(units.glob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    if foreground:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    else:
+        process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == INTERRUPTED
     assert "the same command goes on from here" in errors

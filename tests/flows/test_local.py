@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -184,19 +185,38 @@ def test_a_bug_is_a_reject_until_a_later_run_does_better(tmp_path, write_manifes
     assert rejects_of(run) == []
 
 
-def test_a_pair_measured_again_is_explained_again(tmp_path, write_manifest):
-    run = make_run("toy", write_manifest(tmp_path), workers=1, limit=1)
-    [first, *_] = plan = stages.plan(run)
-    bug = Reject(
+def test_pairs_that_fail_do_not_use_a_limit_up(tmp_path, write_manifest):
+    run = make_run("toy", write_manifest(tmp_path), workers=1, limit=2)
+    first, second, third, *_ = plan = stages.plan(run)
+    for failing in (first, third):
+        run.measured.commit(failing.measure_unit, [], [a_bug()])
+    assert stages.waiting(run, plan) == [second, plan[3]]
+    everything = replace(run, limit=0)
+    assert stages.waiting(everything, plan) == plan
+    for other in [each for each in plan if each not in (first, second, third)]:
+        run.measured.commit(other.measure_unit, [], [])
+        measured = run.measured.content(other.measure_unit)
+        run.explained.commit(other.explain_unit, [], [], parent=measured)
+    assert stages.waiting(run, plan) == [second, first]
+
+
+def a_bug():
+    return Reject(
         id="x", dataset="toy", method="m", compression="", pair="p", frame_index=None,
         stage="measure", reason="internal_error", detail="",
     )  # fmt: skip
-    run.measured.commit(first.measure_unit, [], [bug])
+
+
+def test_a_pair_measured_again_is_explained_again(tmp_path, write_manifest):
+    run = make_run("toy", write_manifest(tmp_path), workers=1, limit=1)
+    first = stages.plan(run)[0]
+    run.measured.commit(first.measure_unit, [], [a_bug()])
     explain(run, [first], silent)
     assert not is_annotated(run, first)
-    summary = annotate_dataset(run, silent).summary
-    assert summary.frames.total() == 3
-    assert is_annotated(run, plan[0])
+    stages.measure(run, [first], silent)
+    explain(run, [first], silent)
+    assert len(run.explained.rows([first.explain_unit])) == 3
+    assert is_annotated(run, first)
 
 
 def test_a_new_reject_is_published_though_no_unit_changed(annotated, tmp_path, write_manifest):
