@@ -66,6 +66,7 @@ class DataConfig(Settings):
     weights: dict[Task, float] = Field({}, description="how often a task is drawn; default 1")
     max_tokens: int = Field(1024, ge=16, description="samples longer than this are dropped")
     window: int = Field(4, ge=1, description="row groups among which rows are shuffled")
+    erase: float = Field(0, ge=0, le=1, description="share of samples with rectangles laid over")
     frames: int = Field(1, ge=1, description="above 1: clips of a pair, for video-level questions")
     val_share: float = Field(0.1, ge=0, lt=1, description="of pairs, where shards have no `val`")
     workers: int = Field(0, ge=0, description="processes that read and decode")

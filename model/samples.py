@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from model.config import DataConfig
-from model.data import Asked, Row, Shards, View, asked, view
+from model.data import Asked, Row, Shards, View, asked, soft_mask, view
+from model.erase import erase
 from model.order import Order, Place
 from model.vocabulary import Encoded, Vocabulary
 from schemas.errors import UsageError
@@ -113,10 +115,19 @@ class Samples(Dataset[Sample]):
         rng = np.random.default_rng([self.seed, epoch, number])
         row = self.shards.row(index)
         others = [self.shards.row(each) for each in self._frames(index)]
-        views = tuple(view(each, side, self.size) for each in (row, *others))
+        views = self._views([row, *others], side, (self.seed, epoch, index))
         dropped: Counter[str] = Counter()
         questions = self._draw(row, side, len(views), rng, dropped)
         return Sample(views, tuple(questions), dropped)
+
+    def _views(self, rows: Sequence[Row], side: Side, drawn: tuple[int, ...]) -> tuple[View, ...]:
+        """Gives the frames of one side; what is laid over them depends on `drawn` alone."""
+        views = tuple(view(each, side, self.size) for each in rows)
+        rng = np.random.default_rng(drawn)
+        if rng.random() >= self.config.erase:
+            return views
+        masks = [soft_mask(each["artifact"]["segmentation"], self.size) for each in rows]
+        return erase(views, torch.stack(masks).amax(dim=0), rng)
 
     def _draw(
         self, row: Row, side: Side, frames: int, rng: np.random.Generator, dropped: Counter[str]

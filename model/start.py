@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from model import checkpoint
-from model.config import ModelConfig
+from model.config import DataConfig, ModelConfig
 from model.data import Shards
 from model.fifa import FifaMLLM
 from model.network import FifaNetwork
@@ -35,13 +35,14 @@ def train(config: ModelConfig, data: Path, run: Path, progress: Progress | None 
     model = make_model(config, shards, run)
     learnt, held_out = split(shards, config)
 
-    def samples(rows: list[int]) -> Samples:
+    def samples(rows: list[int], drawn: DataConfig) -> Samples:
         size, tokens = config.network.image_size, model.network.image_tokens
         seed = config.train.seed
-        return Samples(shards, rows, model.vocabulary, config.data, size, tokens, seed)
+        return Samples(shards, rows, model.vocabulary, drawn, size, tokens, seed)
 
-    unseen = samples(held_out) if held_out else None
-    return Trainer(model, samples(learnt), unseen, run).train(progress)
+    bare = config.data.model_copy(update={"erase": 0.0})
+    unseen = samples(held_out, bare) if held_out else None
+    return Trainer(model, samples(learnt, config.data), unseen, run).train(progress)
 
 
 def open_shards(data: Path, window: int = 4) -> Shards:
