@@ -46,7 +46,7 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     unplanned = read_records(run.unplanned_path, Reject)
     digest = unit_id(
         {
-            "units": [contents[pair] for pair in planned],
+            "units": [[*contents[pair], pair.told()] for pair in planned],
             "unplanned": [one.model_dump() for one in unplanned],
             "metadata": metadata,
             "generation": run.generation,
@@ -161,11 +161,11 @@ def _publish(run: Run, written: Sequence[Path]) -> None:
 
 
 def _rows(run: Run, planned: Sequence[PlannedPair], tally: Tally) -> Iterator[AnnotatedFrame]:
-    """Gives the rows of finished pairs, in the order of the plan."""
+    """Gives the rows of finished pairs in the order of the plan, with what it tells of them."""
     for pair in planned:
         found = finished(run, pair)
         tally.add(found)
-        yield from found.rows
+        yield from (row.model_copy(update=pair.told()) for row in found.rows)
 
 
 def _summary(

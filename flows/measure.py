@@ -60,7 +60,7 @@ def measure_unit(planned: PlannedPair) -> Seconds:
 def bury(run: Run, planned: PlannedPair) -> Seconds:
     """Writes down that a pair killed its worker; the next run tries it again."""
     death = Rejected(RejectReason.INTERNAL_ERROR, "the worker died over this pair")
-    failed = reject(planned.pair_only(), None, "measure", death)
+    failed = reject(planned.untold(), None, "measure", death)
     if not run.measured.is_done(planned.measure_unit):  # a run beside this one had more luck
         run.measured.commit(planned.measure_unit, [], [failed])
     return {}
@@ -68,7 +68,7 @@ def bury(run: Run, planned: PlannedPair) -> Seconds:
 
 def _measure(run: Run, planned: PlannedPair) -> None:
     dataset = run.manifest.dataset(run.name)
-    pair = planned.pair_only()
+    pair = planned.untold()
     job = PairJob(
         root=dataset.folder(run.name),
         pair=pair,

@@ -24,6 +24,9 @@ the results fits, or nothing."""
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """`quota period` in microseconds, or `max period`."""
 
+TOLD = ("split", "mask_path", "identities", "edited")
+"""What a dataset tells of a pair beside its files: no stage reads it, and no unit depends on it."""
+
 Progress = Callable[[str, int, int], None]
 """Called as `(stage, done, total)`."""
 
@@ -39,6 +42,14 @@ class PlannedPair(Pair):
     def pair_only(self) -> Pair:
         """Gives the pair without its units."""
         return Pair(**{name: getattr(self, name) for name in Pair.model_fields})
+
+    def told(self) -> dict[str, Any]:
+        """Gives what the dataset tells of the pair, which rows get when they become shards."""
+        return {name: getattr(self, name) for name in TOLD}
+
+    def untold(self) -> Pair:
+        """Gives the pair as the stages see it, without what the dataset tells of it."""
+        return Pair(split="", **self.model_dump(include={*Pair.model_fields} - {*TOLD}))
 
 
 @dataclass(frozen=True)

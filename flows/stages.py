@@ -107,17 +107,12 @@ def freeze_plan(run: Run) -> list[PlannedPair]:
 
 
 def _planned(one: Hashed, measuring: dict[str, Any], explaining: str) -> PlannedPair:
-    facts = one.pair.model_dump()
-    inputs = {"stage": "measure", "pair": facts, "inputs": [one.real, one.fake]}
-    measure_unit = unit_id(inputs | measuring)
+    pair = PlannedPair(**one.pair.model_dump(), real_sha256=one.real, fake_sha256=one.fake)
+    seen = {"stage": "measure", "pair": pair.untold().model_dump(), "inputs": [one.real, one.fake]}
+    measure_unit = unit_id(seen | measuring)
     explain_facts = {"stage": "explain", "parent": measure_unit, "config": explaining}
-    return PlannedPair(
-        **facts,
-        real_sha256=one.real,
-        fake_sha256=one.fake,
-        measure_unit=measure_unit,
-        explain_unit=unit_id(explain_facts),
-    )
+    units = {"measure_unit": measure_unit, "explain_unit": unit_id(explain_facts)}
+    return pair.model_copy(update=units)
 
 
 def check_output(folder: Path) -> None:

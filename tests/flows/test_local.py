@@ -157,6 +157,29 @@ def test_a_changed_setting_measures_again(annotated, tmp_path, write_manifest):
     assert stages.measure(changed, pairs, silent) == 1
 
 
+def test_what_a_dataset_tells_of_its_pairs_comes_into_the_rows_without_new_work(
+    annotated, tmp_path, write_manifest
+):
+    whole, _ = annotated
+    shutil.copytree(whole.output.parent, tmp_path / "out")
+    told = {
+        "split_shares": {"train": 0.5, "test": 0.5},
+        "identities": ["target", "source"],
+        "mask": "original_sequences/youtube/{compression}/videos/{target}.mp4",
+    }
+    changes = {f"datasets__toy__{key}": value for key, value in told.items()}
+    run = make_run("toy", write_manifest(tmp_path, **changes), workers=1)
+    assert annotate_dataset(run, silent).done == 0
+    plan = {pair.key: pair.told() for pair in stages.plan(run)}
+    assert {one["split"] for one in plan.values()} <= {"train", "test"}
+    assert all(one["identities"] and one["mask_path"] for one in plan.values())
+    assert rows_of(run) == [
+        row.model_copy(update=plan[row.id.rpartition("/")[0]]) for row in rows_of(whole)
+    ]
+    annotate_dataset(make_run("toy", write_manifest(tmp_path), workers=1), silent)
+    assert all_bytes(run) == all_bytes(whole)
+
+
 def test_a_limit_is_on_new_work_and_keeps_what_is_done(annotated, tmp_path, write_manifest):
     whole, _ = annotated
     run = make_run("toy", write_manifest(tmp_path), workers=1, limit=5)
