@@ -28,8 +28,9 @@ ROWS_PER_SHARD = 1000
 def compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     """Joins the finished units of a plan into shards and rejects.
 
-    Does nothing where they are up to date, and leaves shards of other settings as they are until
-    no pair is open: half of a dataset is no better than the old one. Two runs at once take turns.
+    Does nothing where they are up to date, and leaves them as they are while a pair of theirs that
+    is still planned is open: half of a dataset is no better than the old one. Two runs at once
+    take turns.
 
     Raises:
         OutputError: A frame is lost or two have one id; nothing is published then.
@@ -42,7 +43,6 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     contents = {pair: _content(run, pair) for pair in plan}
     planned = [pair for pair in plan if contents[pair]]
     metadata = _metadata(run)
-    made_by = unit_id({"metadata": metadata, "generation": run.generation})
     unplanned = read_records(run.unplanned_path, Reject)
     digest = unit_id(
         {
@@ -53,11 +53,12 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
         }
     )
     stamp = run.stamp_path
-    counts = (len(plan), len(plan) - len(planned))
+    open_pairs = {pair.key for pair in plan if not contents[pair]}
+    counts = (len(plan), len(open_pairs))
     found = read_json(stamp)
     if found.get("digest") == digest and found.get("files") == _sizes(run):
         return _summary(found, *counts)
-    if found and found.get("made_by") != made_by and len(planned) < len(plan):
+    if found and not open_pairs.isdisjoint(found.get("pairs", open_pairs)):
         return _summary(found, *counts, outdated=True)
     tally = Tally(rejects=list(unplanned), promised=len(unplanned))
     written = _write_shards(run, planned, metadata, tally)
@@ -67,8 +68,8 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     write_records(run.rejects_path, tally.rejects, Reject, metadata)
     facts = {
         "digest": digest,
-        "made_by": made_by,
         "generation": run.generation,
+        "pairs": [pair.key for pair in planned],
         "files": _sizes(run),
         "frames": [[*key, count] for key, count in tally.frames.items()],
         "rejects": Counter(one.reason for one in tally.rejects),

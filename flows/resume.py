@@ -145,7 +145,7 @@ def _refusal(run: Run, changed: list[tuple[str, str, str]]) -> str:
     return "\n".join(
         [
             *lines,
-            "The shards are replaced when that is done; units of work stay on disk.",
+            "The shards are replaced when that is done for all of their pairs; units of work stay.",
             "  --resume=if-possible   keep what fits, redo the rest",
             "  --resume=never         keep nothing, redo all",
             "or set back what changed. With Prefect: the parameter resume.",

@@ -202,7 +202,7 @@ class Summary:
         frames: Annotated frames by (method, compression).
         rejects: Rejects by reason.
         fallbacks: Frames that another explainer than the wanted one explained, by reason.
-        outdated: The shards are those of other settings, kept until no pair is open.
+        outdated: The shards are those of before, kept until none of their pairs is open.
     """
 
     pairs: int

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", type=click.Choice(["same", "if-possible", "never"]), default="same",
     help="Where results of other settings are there: stop and say what changed (default), keep "
-    "what fits, or redo all. The shards are replaced when all pairs are done.",
+    "what fits, or redo all. Shards are replaced when all of their pairs are done.",
 )  # fmt: skip
 @click.option("--profile", is_flag=True, help="At the end, print where the time went.")
 @workers_option
