@@ -23,13 +23,13 @@ from flows.run import PlannedPair, Resume, Run, Summary, make_run
 
 def _log_progress(stage: str, done: int, total: int) -> None:
     if total and (done == total or done % max(1, total // 20) == 0):
-        get_run_logger().info("%s: %d of %d pairs", stage, done, total)
+        get_run_logger().info("%s: %d of %d", stage, done, total)
 
 
 @task(name="plan")
 def plan_task(run: Run) -> list[PlannedPair]:
     """Checks that the run may go on from what is there, and freezes the plan."""
-    return begin(run)
+    return begin(run, _log_progress)
 
 
 @task(name="measure")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from flows import stages
 from flows.explain import is_annotated
-from flows.run import PlannedPair, Run
+from flows.run import PlannedPair, Progress, Run, unseen
 from flows.units import Effort
 from schemas.records import Reject
 from schemas.shards import read_records
@@ -87,13 +87,17 @@ class Preview:
         return lines
 
 
-def preview(run: Run) -> Preview:
+def preview(run: Run, progress: Progress = unseen) -> Preview:
     """Makes the plan of a dataset and tells what it holds; nothing is started.
+
+    Args:
+        run: The dataset.
+        progress: Called after each file that was read.
 
     Raises:
         FacextError: As of `flows.stages.plan`.
     """
-    plan = stages.plan(run)
+    plan = stages.plan(run, progress)
     rejects = read_records(run.unplanned_path, Reject)
     effort = _effort(run, plan)
     measured = sum(run.measured.is_done(pair.measure_unit) for pair in plan)

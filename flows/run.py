@@ -31,6 +31,10 @@ Progress = Callable[[str, int, int], None]
 """Called as `(stage, done, total)`."""
 
 
+def unseen(stage: str, done: int, total: int) -> None:
+    """The progress of what nobody watches."""
+
+
 class PlannedPair(Pair):
     """One row of `plan.parquet`: a pair and the units that it needs."""
 
