@@ -115,7 +115,7 @@ def estimate(run: Run, progress: Progress = unseen) -> Estimate:
             f"'{run.manifest.explain.explainer}'; add --explainer mllm"
         )
     server = run.manifest.mllm(run.manifest.explain.mllm)
-    pairs = stages.waiting(run, stages.plan(run, progress))
+    pairs = stages.waiting(run, stages.plan(run, progress).pairs)
     measured = [pair for pair in pairs if run.measured.is_done(pair.measure_unit)]
     sample = measured[:: max(1, len(measured) // SAMPLE)]
     tally = Tally(server)

@@ -46,7 +46,7 @@ def annotate_dataset(run: Run, progress: Progress) -> Outcome:
     CLOCK.take()
     with CLOCK.step("plan"):
         plan = begin(run, progress)
-        pairs = stages.waiting(run, plan)
+        pairs = stages.waiting(run, plan.pairs)
     measured = stages.measure(run, pairs, progress)
     explained = explain(run, pairs, progress)
     summary = compact(run, plan)

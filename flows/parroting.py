@@ -41,7 +41,7 @@ def run_parroting(run: Run, frames: int, progress: Progress) -> list[Parroting]:
     check_explainer(run)
     if run.manifest.explain.explainer != "mllm":
         raise UsageError("the parroting test is of a captioning model: add --explainer mllm")
-    chosen = _sample(run, stages.plan(run, progress), frames)
+    chosen = _sample(run, stages.plan(run, progress).pairs, frames)
     methods = run.manifest.dataset(run.name).methods
     if not chosen:
         raise UsageError(f"nothing is measured of '{run.name}'; run: facext annotate {run.name}")

@@ -15,7 +15,7 @@ from annotators.backends import backend_names
 from fict.tree import load_tree
 from fict.weights import weights_used
 from flows.hashes import Hashes
-from flows.run import PlannedPair, Progress, Resume, Run
+from flows.run import Plan, Progress, Resume, Run
 from flows.runners import check_runner
 from flows.stages import check_run, freeze_plan
 from flows.units import EXPLAINING, measuring_code, read_json
@@ -64,7 +64,7 @@ def settle(run: Run) -> None:
     write_text(run.configuration_path, record + "\n")
 
 
-def begin(run: Run, progress: Progress) -> list[PlannedPair]:
+def begin(run: Run, progress: Progress) -> Plan:
     """Checks that a run can be had and may go on from what is there, and freezes its plan.
 
     Args:

@@ -15,7 +15,7 @@ from flows.units import Store, read_json
 from schemas.atomic import sweep
 from schemas.errors import OutputError
 from schemas.manifest import Manifest, load_manifest
-from schemas.records import AnnotatedFrame, MeasuredFrame, Pair
+from schemas.records import AnnotatedFrame, MeasuredFrame, Pair, Reject
 
 Resume = Literal["same", "if-possible", "never"]
 """What a run may go on from: results of the same configuration only (else it stops), whatever of
@@ -54,6 +54,19 @@ class PlannedPair(Pair):
     def untold(self) -> Pair:
         """Gives the pair as the stages see it, without what the dataset tells of it."""
         return Pair(split="", **self.model_dump(include={*Pair.model_fields} - {*TOLD}))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run works on, whatever another run writes into the files of the plan meanwhile.
+
+    Attributes:
+        pairs: The pairs, in order.
+        rejects: Files without a partner or with a strange name, swapped sides.
+    """
+
+    pairs: list[PlannedPair]
+    rejects: list[Reject]
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,7 @@ class Run:
 
     @property
     def unplanned_path(self) -> Path:
-        """Rejects of the plan: files without a partner or with a strange name, swapped sides."""
+        """Rejects of the frozen plan."""
         return self.output / "plan.rejects.parquet"
 
     @property

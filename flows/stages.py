@@ -20,7 +20,7 @@ from fict.weights import weights_used
 from flows.explain import check_explainer, explain_hash, is_annotated
 from flows.hashes import Hashes
 from flows.measure import Seconds
-from flows.run import PlannedPair, Progress, Run, unseen
+from flows.run import Plan, PlannedPair, Progress, Run, unseen
 from flows.runners import RUNNERS
 from flows.sides import Hashed, contradicting
 from flows.units import measuring_code, unit_id
@@ -37,7 +37,7 @@ LEAST_FREE_BYTES = 64 * 2**20
 # ---- plan ---------------------------------------------------------------------------------------
 
 
-def plan(run: Run, progress: Progress = unseen) -> list[PlannedPair]:
+def plan(run: Run, progress: Progress = unseen) -> Plan:
     """Checks that a run can be done, and plans it.
 
     Args:
@@ -67,7 +67,7 @@ def check_run(run: Run) -> None:
     check_backends(run.manifest.measure)
 
 
-def freeze_plan(run: Run, progress: Progress = unseen) -> list[PlannedPair]:
+def freeze_plan(run: Run, progress: Progress = unseen) -> Plan:
     """Finds the pairs, hashes their files, leaves out contradictions, and freezes the plan.
 
     For a run that was checked (`check_run`, `flows.resume.settle`): networks take seconds to load.
@@ -110,7 +110,7 @@ def freeze_plan(run: Run, progress: Progress = unseen) -> list[PlannedPair]:
     missing += [reject(pair, None, "plan", wrong[pair.key]) for pair in pairs if pair.key in wrong]
     write_records(run.plan_path, planned, PlannedPair)
     write_records(run.unplanned_path, missing, Reject)
-    return planned
+    return Plan(planned, missing)
 
 
 def _planned(one: Hashed, measuring: dict[str, Any], explaining: str) -> PlannedPair:

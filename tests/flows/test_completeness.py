@@ -35,7 +35,7 @@ def finished(annotated, tmp_path, write_manifest):
     shutil.copytree(whole.output.parent, tmp_path / "out")
     run = make_run("toy", write_manifest(tmp_path), workers=1)
     plan = stages.plan(run)
-    pair = next(one for one in plan if len(run.explained.rows([one.explain_unit])) == 3)
+    pair = next(one for one in plan.pairs if len(run.explained.rows([one.explain_unit])) == 3)
     (run.output / "annotations.json").unlink()
     return run, plan, pair
 

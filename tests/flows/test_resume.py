@@ -136,7 +136,7 @@ def test_pairs_that_left_the_plan_leave_the_shards_though_others_are_open(copied
     annotate_dataset(copied(**of_methods(LipRecolour="attribute edit")), silent)
     run = copied(**of_methods(SkinSmoothing="attribute edit"))
     plan = stages.plan(run)
-    smoothed = [pair for pair in plan if pair.method == "SkinSmoothing"]
+    smoothed = [pair for pair in plan.pairs if pair.method == "SkinSmoothing"]
     for pair in smoothed[1:]:
         run.measured.forget(pair.measure_unit)
     summary = compact(run, plan)

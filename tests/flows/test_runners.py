@@ -118,7 +118,7 @@ def test_a_pair_that_killed_its_worker_is_a_reject_until_a_later_run_does_better
 ):
     shutil.copytree(annotated[0].output.parent, tmp_path / "out")
     run = make_run("toy", write_manifest(tmp_path), workers=1)
-    first, second = stages.plan(run)[:2]
+    first, second = stages.plan(run).pairs[:2]
     run.measured.forget(first.measure_unit)
     for pair in (first, second):  # the second was measured by a run beside this one
         bury(run, pair)
@@ -140,7 +140,7 @@ def planned(tmp_path, write_manifest, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = make_run("toy", path)
     settle(run)
-    pairs = stages.plan(run)[:2]
+    pairs = stages.plan(run).pairs[:2]
     sent = run.anywhere()
     monkeypatch.chdir("/")
     return sent, pairs
