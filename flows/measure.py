@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from annotators.pipeline import Measurer, PairJob, reject
+from annotators.pipeline import Measured, Measurer, PairJob, reject
 from flows.failures import internal_error
 from flows.run import PlannedPair, Run
 from flows.units import measuring_code
@@ -81,10 +81,11 @@ def _measure(run: Run, planned: PlannedPair) -> None:
     )
     started = time.perf_counter()
     try:
-        rows, rejects = _WORKER.measurer.measure_pair(job)
+        found = _WORKER.measurer.measure_pair(job)
     except FacextError:
         raise
     except Exception:
-        rows, rejects = [], [internal_error(pair, None, "measure")]
+        found = Measured([], [internal_error(pair, None, "measure")], 0)
     took = time.perf_counter() - started
-    run.measured.commit(planned.measure_unit, rows, rejects, seconds=took)
+    rows, rejects, sampled = found
+    run.measured.commit(planned.measure_unit, rows, rejects, seconds=took, sampled=sampled)
