@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, get_args
+
+import cv2
 
 from annotators.backends import backend_names
 from fict.tree import load_tree
-from fict.weights import weights_used
+from fict.weights import USED_BY, weights_used
 from flows.hashes import Hashes
 from flows.run import Plan, Progress, Resume, Run
 from flows.runners import check_runner
@@ -23,6 +26,7 @@ from schemas.arrow import FORMAT_VERSION
 from schemas.atomic import write_text
 from schemas.errors import UsageError, nearest
 from schemas.explaining import ANSWER_KEYS
+from schemas.manifest import Measure
 from schemas.provenance import source_hash
 
 CLASS = "class of "
@@ -31,6 +35,10 @@ MEASURING = ("measure.", "measuring code", "FICT", "shard format", "weights", "f
 """Starts of the facts on which measurements depend; on the others only explanations do."""
 CODE = {"measuring code", "explaining code, prompts"}
 NONE = "(none)"
+LIBRARIES = ("ai-edge-litert", "av", "numpy", "pillow", "scikit-image", "scipy")
+"""Distributions that make pixels and landmarks, beside OpenCV, which has several names."""
+OF_NETWORKS = ("face-alignment", "torch")
+"""Those of the backends that read weight files."""
 
 Facts = dict[str, str]
 
@@ -110,8 +118,24 @@ def facts_of(run: Run) -> Facts:
 
 
 def measuring_facts(run: Run) -> Facts:
-    """Gives the facts on which measurements depend: a worker elsewhere must have the same."""
-    return {name: fact for name, fact in facts_of(run).items() if name.startswith(MEASURING)}
+    """Gives the facts on which measurements depend: a worker elsewhere must have the same.
+
+    Versions of libraries are among them; another one here, after an upgrade, redoes nothing.
+    """
+    facts = {name: fact for name, fact in facts_of(run).items() if name.startswith(MEASURING)}
+    return facts | _libraries(run.manifest.measure)
+
+
+def _libraries(measure: Measure) -> Facts:
+    """Gives the versions of the libraries that make pixels and landmarks."""
+    networks = OF_NETWORKS if USED_BY.keys() & {*backend_names(measure)} else ()
+    found = {"library opencv": cv2.__version__}
+    for name in (*LIBRARIES, *networks):
+        try:
+            found[f"library {name}"] = version(name)
+        except PackageNotFoundError:
+            found[f"library {name}"] = NONE
+    return found
 
 
 def _flat(start: str, block: Mapping[str, Any]) -> dict[str, Any]:
