@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -100,6 +100,20 @@ class Clip:
         return [(crop, one) for crop, one in pairs if crop.index in self.wanted]
 
 
+class Measured(NamedTuple):
+    """What was measured of a pair.
+
+    Attributes:
+        rows: The frames that could be measured.
+        rejects: The others; a pair that fails as a whole has a single one.
+        sampled: Frames that were chosen before anything was measured; none of such a pair.
+    """
+
+    rows: list[MeasuredFrame]
+    rejects: list[Reject]
+    sampled: int
+
+
 class Measurer:
     """The measure stage with its models loaded once.
 
@@ -119,17 +133,12 @@ class Measurer:
         self.search = FaceSearch(_TimedFinder(make_finder(LEAST_FACE_SCORE)))
         self.parser = CLOCK.timed("label map", parser)
 
-    def measure_pair(self, job: PairJob) -> tuple[list[MeasuredFrame], list[Reject]]:
-        """Measures the sampled frames of one pair.
-
-        Returns:
-            One row for each frame that could be measured, one reject for each that could not; a
-            pair that fails as a whole gives a single reject.
-        """
+    def measure_pair(self, job: PairJob) -> Measured:
+        """Measures the sampled frames of one pair: each becomes a row or a reject."""
         try:
             clip = self.clip_of(job.root, job.pair, real_root=job.real_root, fps=job.fps)
         except Rejected as rejection:
-            return [], [reject(job.pair, None, "measure", rejection)]
+            return Measured([], [reject(job.pair, None, "measure", rejection)], 0)
         rejected = dict(clip.rejected)
         rows: list[MeasuredFrame] = []
         places = self._judged(job.pair, clip)
@@ -137,7 +146,7 @@ class Measurer:
             artifacts = diff(clip.crops, self.settings.diff, places)
         judged = [(clip.crops[k], one) for k, one in zip(places, artifacts, strict=True)]
         if (swapped := self._swapped(job.pair, judged)) is not None:
-            return [], [reject(job.pair, None, "measure", swapped)]
+            return Measured([], [reject(job.pair, None, "measure", swapped)], 0)
         for crop, artifact in judged:
             if crop.index not in clip.wanted:
                 continue
@@ -145,9 +154,10 @@ class Measurer:
                 rows.append(self.measure_frame(job, crop, artifact))
             except Rejected as rejection:
                 rejected[crop.index] = rejection
-        return rows, [
+        rejects = [
             reject(job.pair, index, "measure", rejected[index]) for index in sorted(rejected)
         ]
+        return Measured(rows, rejects, len(clip.wanted))
 
     def clip_of(
         self,

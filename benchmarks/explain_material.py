@@ -144,7 +144,7 @@ def forged(folder: Path, progress: Progress, workers: int = 1) -> Run:
         "datasets": {NAME: DATASET | {"root": str(root), "methods": METHODS}},
     }
     run = Run(NAME, Manifest.model_validate(content), workers)
-    stages.measure(run, stages.plan(run), progress)
+    stages.measure(run, stages.plan(run).pairs, progress)
     return run
 
 

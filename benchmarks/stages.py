@@ -28,7 +28,7 @@ def main() -> None:
     frames = 0
     CLOCK.take()
     for pair in find_pairs("toy", dataset, root)[0]:
-        rows, rejects = measurer.measure_pair(job(root, pair, dataset.methods[pair.method]))
+        rows, rejects, _ = measurer.measure_pair(job(root, pair, dataset.methods[pair.method]))
         frames += len(rows) + len(rejects)
         for row in rows:
             try:

@@ -18,18 +18,18 @@ from flows.compact import compact
 from flows.explain import Explained, explain
 from flows.report import report
 from flows.resume import begin
-from flows.run import PlannedPair, Resume, Run, Summary, make_run
+from flows.run import Plan, PlannedPair, Resume, Run, Summary, make_run
 
 
 def _log_progress(stage: str, done: int, total: int) -> None:
     if total and (done == total or done % max(1, total // 20) == 0):
-        get_run_logger().info("%s: %d of %d pairs", stage, done, total)
+        get_run_logger().info("%s: %d of %d", stage, done, total)
 
 
 @task(name="plan")
-def plan_task(run: Run) -> list[PlannedPair]:
+def plan_task(run: Run) -> Plan:
     """Checks that the run may go on from what is there, and freezes the plan."""
-    return begin(run)
+    return begin(run, _log_progress)
 
 
 @task(name="measure")
@@ -45,7 +45,7 @@ def explain_task(run: Run, pairs: list[PlannedPair]) -> Explained:
 
 
 @task(name="compact")
-def compact_task(run: Run, plan: list[PlannedPair]) -> Summary:
+def compact_task(run: Run, plan: Plan) -> Summary:
     """Writes the shards."""
     return compact(run, plan)
 
@@ -86,7 +86,7 @@ def annotate(
         dataset, Path(manifest), limit=limit, workers=workers, explain=explain_as, resume=resume
     )
     plan = plan_task(run)
-    pairs = stages.waiting(run, plan)
+    pairs = stages.waiting(run, plan.pairs)
     measure_task(run, pairs)
     explained = explain_task(run, pairs)
     summary = compact_task(run, plan)

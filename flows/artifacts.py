@@ -53,7 +53,7 @@ def summary_text(run: Run, summary: Summary) -> str:
         f"{many(summary.pairs, 'pair')}; **{many(summary.rejects.total(), 'reject')}**.",
     ]
     if summary.outdated:
-        lines.append("The shards are those of other settings, until no pair is open.")
+        lines.append("The shards are those of before, until none of their pairs is open.")
     if summary.fallbacks:
         told = ", ".join(f"{reason} {n}" for reason, n in sorted(summary.fallbacks.items()))
         lines.append(f"Explained by measurements instead of the model: {told}.")

@@ -14,22 +14,23 @@ from annotators.pipeline import CONTROL
 from fict.tree import load_tree
 from flows.completeness import Tally, finished
 from flows.explain import explain_hash
-from flows.run import PlannedPair, Run, Summary
+from flows.run import Plan, PlannedPair, Run, Summary
 from flows.units import measuring_code, read_json, unit_id
 from schemas.atomic import sync_folder, write_text
 from schemas.errors import OutputError
 from schemas.records import AnnotatedFrame, Reject
-from schemas.shards import read_records, write_records
+from schemas.shards import write_records
 from schemas.stopwatch import CLOCK
 
 ROWS_PER_SHARD = 1000
 
 
-def compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
+def compact(run: Run, plan: Plan) -> Summary:
     """Joins the finished units of a plan into shards and rejects.
 
-    Does nothing where they are up to date, and leaves shards of other settings as they are until
-    no pair is open: half of a dataset is no better than the old one. Two runs at once take turns.
+    Does nothing where they are up to date, and leaves them as they are while a pair of theirs that
+    is still planned is open: half of a dataset is no better than the old one. Two runs at once
+    take turns.
 
     Raises:
         OutputError: A frame is lost or two have one id; nothing is published then.
@@ -38,28 +39,27 @@ def compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
         return _compact(run, plan)
 
 
-def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
-    contents = {pair: _content(run, pair) for pair in plan}
-    planned = [pair for pair in plan if contents[pair]]
+def _compact(run: Run, plan: Plan) -> Summary:
+    contents = {pair: _content(run, pair) for pair in plan.pairs}
+    planned = [pair for pair in plan.pairs if contents[pair]]
     metadata = _metadata(run)
-    made_by = unit_id({"metadata": metadata, "generation": run.generation})
-    unplanned = read_records(run.unplanned_path, Reject)
     digest = unit_id(
         {
-            "units": [contents[pair] for pair in planned],
-            "unplanned": [one.model_dump() for one in unplanned],
+            "units": [[*contents[pair], pair.told()] for pair in planned],
+            "unplanned": [one.model_dump() for one in plan.rejects],
             "metadata": metadata,
             "generation": run.generation,
         }
     )
     stamp = run.stamp_path
-    counts = (len(plan), len(plan) - len(planned))
+    open_pairs = {pair.key for pair in plan.pairs if not contents[pair]}
+    counts = (len(plan.pairs), len(open_pairs))
     found = read_json(stamp)
     if found.get("digest") == digest and found.get("files") == _sizes(run):
         return _summary(found, *counts)
-    if found and found.get("made_by") != made_by and len(planned) < len(plan):
+    if found and not open_pairs.isdisjoint(found.get("pairs", open_pairs)):
         return _summary(found, *counts, outdated=True)
-    tally = Tally(rejects=list(unplanned), promised=len(unplanned))
+    tally = Tally(rejects=list(plan.rejects), promised=len(plan.rejects))
     written = _write_shards(run, planned, metadata, tally)
     tally.check()
     stamp.unlink(missing_ok=True)
@@ -67,8 +67,8 @@ def _compact(run: Run, plan: Sequence[PlannedPair]) -> Summary:
     write_records(run.rejects_path, tally.rejects, Reject, metadata)
     facts = {
         "digest": digest,
-        "made_by": made_by,
         "generation": run.generation,
+        "pairs": [pair.key for pair in planned],
         "files": _sizes(run),
         "frames": [[*key, count] for key, count in tally.frames.items()],
         "rejects": Counter(one.reason for one in tally.rejects),
@@ -161,11 +161,11 @@ def _publish(run: Run, written: Sequence[Path]) -> None:
 
 
 def _rows(run: Run, planned: Sequence[PlannedPair], tally: Tally) -> Iterator[AnnotatedFrame]:
-    """Gives the rows of finished pairs, in the order of the plan."""
+    """Gives the rows of finished pairs in the order of the plan, with what it tells of them."""
     for pair in planned:
         found = finished(run, pair)
         tally.add(found)
-        yield from found.rows
+        yield from (row.model_copy(update=pair.told()) for row in found.rows)
 
 
 def _summary(

@@ -1,8 +1,8 @@
 """No frame is lost or doubled: what finished units hold is checked before it is published.
 
-A measured unit promises its frames, rows and rejects alike; the unit explained from it owes one row
-or reject for each row. A unit that breaks its promise, or whose bytes are not those that were
-committed, is forgotten, so that the same command makes it again.
+The measure stage notes how many frames it sampled of a pair: its unit owes a row or a reject for
+each, and the unit explained from it one for each row. A unit that breaks its promise, or whose
+bytes are not those that were committed, is forgotten, so that the same command makes it again.
 """
 
 from __future__ import annotations
@@ -108,6 +108,10 @@ def _checked(run: Run, pair: PlannedPair) -> Finished:
     explained = [*(row.id for row in rows), *(one.id for one in unexplained)]
     if not promised:
         raise OutputError("neither a row nor a reject was measured")
+    frames = len(measured) + sum(one.frame_index is not None for one in unmeasured)
+    state = run.measured.state(pair.measure_unit)
+    if state and state.sampled not in (None, frames):
+        raise OutputError(f"{frames} rows and rejects of {state.sampled} frames that were sampled")
     check_same(promised, promised)
     check_same(measured, explained)
     return Finished(rows, [*unmeasured, *unexplained], len(promised))

@@ -82,8 +82,8 @@ def print_summary(dataset: str, summary: Summary, done: int) -> None:
     )
     if summary.outdated:
         console.print(
-            f"these are of the settings before: the shards stay as they are until "
-            f"{many(summary.open_pairs, 'open pair')} of the dataset are annotated, too"
+            f"these are the shards of before, kept until all of their pairs are annotated again: "
+            f"{many(summary.open_pairs, 'pair')} of the dataset not annotated yet"
         )
     elif summary.open_pairs:
         console.print(f"{many(summary.open_pairs, 'pair')} of the dataset not annotated yet")

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from annotators.mllm.explainer import MllmExplainer
 from annotators.mllm.request import Request
 from flows import stages
-from flows.run import PlannedPair, Run
+from flows.run import PlannedPair, Progress, Run, unseen
 from schemas.errors import UsageError
 from schemas.explaining import Mllm
 
@@ -99,8 +99,12 @@ class Estimate:
         return lines
 
 
-def estimate(run: Run) -> Estimate:
+def estimate(run: Run, progress: Progress = unseen) -> Estimate:
     """Estimates what asking the model for the rest of a dataset would cost; sends nothing.
+
+    Args:
+        run: The dataset.
+        progress: Called after each file that was read.
 
     Raises:
         UsageError: The run's explainer asks no model.
@@ -111,7 +115,7 @@ def estimate(run: Run) -> Estimate:
             f"'{run.manifest.explain.explainer}'; add --explainer mllm"
         )
     server = run.manifest.mllm(run.manifest.explain.mllm)
-    pairs = stages.waiting(run, stages.plan(run))
+    pairs = stages.waiting(run, stages.plan(run, progress).pairs)
     measured = [pair for pair in pairs if run.measured.is_done(pair.measure_unit)]
     sample = measured[:: max(1, len(measured) // SAMPLE)]
     tally = Tally(server)

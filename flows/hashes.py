@@ -8,28 +8,39 @@ again within one tick of the file system's clock.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import stat
 import time
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from flows.run import Progress
 from flows.units import read_json
 from schemas.atomic import write_text
+from schemas.errors import OutputError
 from schemas.provenance import file_hash
 
 FRESH_NS = 2 * 10**9
 """Age below which a file may still change unseen."""
+THREADS = 4
+"""Files that are read at once: a disk answers several sooner, and sums take no Python."""
+AT_ONCE = 256
+"""Files that are given to the threads at once."""
+SAVE_EACH_S = 60.0
+"""A process that is killed loses the hashes of about so many seconds."""
 
 
 class Hashes:
     """Gives the hashes of files and of folders of pictures, as `file_hash` does.
 
     Args:
-        path: Where they are remembered; written when the block ends well.
+        path: Where they are remembered; written from time to time and when the block ends.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,25 +58,67 @@ class Hashes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None and self._now != self._before:
-            write_text(self._path, json.dumps(self._now))
+        if error is None:
+            self._save(self._now)
+            return
+        with contextlib.suppress(OutputError):  # the error at hand is the one to tell
+            self._save(self._before | self._now)
 
     def __call__(self, path: Path) -> str:
         """Gives the hash of a file; empty for one that cannot be read."""
-        if path not in self._given:
-            self._given[path] = self._hash(path)
+        if not self._knows(path):
+            self._given[path] = self._read(path)
         return self._given[path]
 
-    def _hash(self, path: Path) -> str:
-        name, mark = str(path), _mark(path)
-        known = self._before.get(name)
-        if mark and isinstance(known, list) and known[:-1] == [mark]:
-            self._now[name] = known
-            return str(known[-1])
-        digest = file_hash(path)
+    def learn(self, paths: Iterable[Path], progress: Progress) -> None:
+        """Reads those of some files whose hashes are not known, several at once.
+
+        Args:
+            paths: The files; they may come again.
+            progress: Called after each file that was read.
+
+        Raises:
+            OutputError: What was learnt cannot be written down.
+        """
+        unknown = [path for path in dict.fromkeys(paths) if not self._knows(path)]
+        progress("hash", 0, len(unknown))
+        saved = time.monotonic()
+        with contextlib.closing(self._read_all(unknown)) as read:
+            for done, (path, digest) in enumerate(read, 1):
+                self._given[path] = digest
+                progress("hash", done, len(unknown))
+                if time.monotonic() - saved >= SAVE_EACH_S:
+                    self._save(self._before | self._now)
+                    saved = time.monotonic()
+
+    def _read_all(self, paths: list[Path]) -> Generator[tuple[Path, str]]:
+        pool = ThreadPoolExecutor(THREADS)
+        try:
+            for start in range(0, len(paths), AT_ONCE):
+                some = paths[start : start + AT_ONCE]
+                yield from zip(some, pool.map(self._read, some), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _knows(self, path: Path) -> bool:
+        """Tells whether a file was asked for before, or is as it is remembered."""
+        if path in self._given:
+            return True
+        mark, known = _mark(path), self._before.get(str(path))
+        if not mark or not isinstance(known, list) or known[:-1] != [mark]:
+            return False
+        self._now[str(path)], self._given[path] = known, str(known[-1])
+        return True
+
+    def _read(self, path: Path) -> str:
+        mark, digest = _mark(path), file_hash(path)
         if digest and mark and _mark(path) == mark:
-            self._now[name] = [mark, digest]
+            self._now[str(path)] = [mark, digest]
         return digest
+
+    def _save(self, known: dict[str, list[str]]) -> None:
+        if known != self._before:
+            write_text(self._path, json.dumps(known))
 
 
 def _mark(path: str | Path) -> str:

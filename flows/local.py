@@ -38,15 +38,15 @@ def annotate_dataset(run: Run, progress: Progress) -> Outcome:
 
     Args:
         run: What to do.
-        progress: Called after each unit.
+        progress: Called after each file that was read and each unit.
 
     Raises:
         FacextError: The run cannot go on; finished units are kept.
     """
     CLOCK.take()
     with CLOCK.step("plan"):
-        plan = begin(run)
-        pairs = stages.waiting(run, plan)
+        plan = begin(run, progress)
+        pairs = stages.waiting(run, plan.pairs)
     measured = stages.measure(run, pairs, progress)
     explained = explain(run, pairs, progress)
     summary = compact(run, plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from annotators.pipeline import Measurer, PairJob, reject
+from annotators.pipeline import Measured, Measurer, PairJob, reject
 from flows.failures import internal_error
 from flows.run import PlannedPair, Run
 from flows.units import measuring_code
@@ -60,7 +60,7 @@ def measure_unit(planned: PlannedPair) -> Seconds:
 def bury(run: Run, planned: PlannedPair) -> Seconds:
     """Writes down that a pair killed its worker; the next run tries it again."""
     death = Rejected(RejectReason.INTERNAL_ERROR, "the worker died over this pair")
-    failed = reject(planned.pair_only(), None, "measure", death)
+    failed = reject(planned.untold(), None, "measure", death)
     if not run.measured.is_done(planned.measure_unit):  # a run beside this one had more luck
         run.measured.commit(planned.measure_unit, [], [failed])
     return {}
@@ -68,7 +68,7 @@ def bury(run: Run, planned: PlannedPair) -> Seconds:
 
 def _measure(run: Run, planned: PlannedPair) -> None:
     dataset = run.manifest.dataset(run.name)
-    pair = planned.pair_only()
+    pair = planned.untold()
     job = PairJob(
         root=dataset.folder(run.name),
         pair=pair,
@@ -81,10 +81,11 @@ def _measure(run: Run, planned: PlannedPair) -> None:
     )
     started = time.perf_counter()
     try:
-        rows, rejects = _WORKER.measurer.measure_pair(job)
+        found = _WORKER.measurer.measure_pair(job)
     except FacextError:
         raise
     except Exception:
-        rows, rejects = [], [internal_error(pair, None, "measure")]
+        found = Measured([], [internal_error(pair, None, "measure")], 0)
     took = time.perf_counter() - started
-    run.measured.commit(planned.measure_unit, rows, rejects, seconds=took)
+    rows, rejects, sampled = found
+    run.measured.commit(planned.measure_unit, rows, rejects, seconds=took, sampled=sampled)

@@ -31,7 +31,7 @@ def run_parroting(run: Run, frames: int, progress: Progress) -> list[Parroting]:
     Args:
         run: The dataset; its explainer is `mllm`.
         frames: How many frames are asked about, each twice.
-        progress: Called after each frame and method.
+        progress: Called after each file that was read, each frame and method.
 
     Raises:
         UsageError: No model is asked, nothing is measured, or there is one method only.
@@ -41,7 +41,7 @@ def run_parroting(run: Run, frames: int, progress: Progress) -> list[Parroting]:
     check_explainer(run)
     if run.manifest.explain.explainer != "mllm":
         raise UsageError("the parroting test is of a captioning model: add --explainer mllm")
-    chosen = _sample(run, stages.plan(run), frames)
+    chosen = _sample(run, stages.plan(run, progress).pairs, frames)
     methods = run.manifest.dataset(run.name).methods
     if not chosen:
         raise UsageError(f"nothing is measured of '{run.name}'; run: facext annotate {run.name}")

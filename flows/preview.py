@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 from flows import stages
 from flows.explain import is_annotated
-from flows.run import PlannedPair, Run
+from flows.run import PlannedPair, Progress, Run, unseen
 from flows.units import Effort
 from schemas.records import Reject
-from schemas.shards import read_records
 
 DEFAULT_SECONDS = 0.45
 """Seconds of one process for a frame to annotate, where no unit is finished; see the module."""
@@ -87,25 +86,29 @@ class Preview:
         return lines
 
 
-def preview(run: Run) -> Preview:
+def preview(run: Run, progress: Progress = unseen) -> Preview:
     """Makes the plan of a dataset and tells what it holds; nothing is started.
+
+    Args:
+        run: The dataset.
+        progress: Called after each file that was read.
 
     Raises:
         FacextError: As of `flows.stages.plan`.
     """
-    plan = stages.plan(run)
-    rejects = read_records(run.unplanned_path, Reject)
-    effort = _effort(run, plan)
-    measured = sum(run.measured.is_done(pair.measure_unit) for pair in plan)
+    plan = stages.plan(run, progress)
+    pairs = plan.pairs
+    effort = _effort(run, pairs)
+    measured = sum(run.measured.is_done(pair.measure_unit) for pair in pairs)
     known = effort.frames > 0 and effort.seconds > 0
     return Preview(
-        pairs=Counter((pair.method, pair.compression, pair.split) for pair in plan),
-        masks=Counter(pair.method for pair in plan if pair.mask_path),
+        pairs=Counter((pair.method, pair.compression, pair.split) for pair in pairs),
+        masks=Counter(pair.method for pair in pairs if pair.mask_path),
         unmasked=run.manifest.dataset(run.name).unmasked,
-        rejects=_by_reason(rejects),
+        rejects=_by_reason(plan.rejects),
         measured=measured,
-        explained=sum(is_annotated(run, pair) for pair in plan),
-        frames=(len(plan) - measured) * _frames_of_a_pair(run),
+        explained=sum(is_annotated(run, pair) for pair in pairs),
+        frames=(len(pairs) - measured) * _frames_of_a_pair(run),
         seconds_per_frame=effort.seconds / effort.frames if known else DEFAULT_SECONDS,
         bytes_per_frame=COPIES * effort.stored / effort.frames if known else DEFAULT_BYTES,
         known=known,

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, get_args
+
+import cv2
 
 from annotators.backends import backend_names
 from fict.tree import load_tree
-from fict.weights import weights_used
+from fict.weights import USED_BY, weights_used
 from flows.hashes import Hashes
-from flows.run import PlannedPair, Resume, Run
+from flows.run import Plan, Progress, Resume, Run
 from flows.runners import check_runner
 from flows.stages import check_run, freeze_plan
 from flows.units import EXPLAINING, measuring_code, read_json
@@ -23,6 +26,7 @@ from schemas.arrow import FORMAT_VERSION
 from schemas.atomic import write_text
 from schemas.errors import UsageError, nearest
 from schemas.explaining import ANSWER_KEYS
+from schemas.manifest import Measure
 from schemas.provenance import source_hash
 
 CLASS = "class of "
@@ -31,6 +35,10 @@ MEASURING = ("measure.", "measuring code", "FICT", "shard format", "weights", "f
 """Starts of the facts on which measurements depend; on the others only explanations do."""
 CODE = {"measuring code", "explaining code, prompts"}
 NONE = "(none)"
+LIBRARIES = ("ai-edge-litert", "av", "numpy", "pillow", "scikit-image", "scipy")
+"""Distributions that make pixels and landmarks, beside OpenCV, which has several names."""
+OF_NETWORKS = ("face-alignment", "torch")
+"""Those of the backends that read weight files."""
 
 Facts = dict[str, str]
 
@@ -64,8 +72,12 @@ def settle(run: Run) -> None:
     write_text(run.configuration_path, record + "\n")
 
 
-def begin(run: Run) -> list[PlannedPair]:
+def begin(run: Run, progress: Progress) -> Plan:
     """Checks that a run can be had and may go on from what is there, and freezes its plan.
+
+    Args:
+        run: The run.
+        progress: Called after each file that was read.
 
     Raises:
         FacextError: As `settle`, `flows.runners.check_runner` and `flows.stages.freeze_plan`.
@@ -73,7 +85,7 @@ def begin(run: Run) -> list[PlannedPair]:
     check_runner(run)
     settle(run)
     run.sweep()
-    return freeze_plan(run)
+    return freeze_plan(run, progress)
 
 
 def facts_of(run: Run) -> Facts:
@@ -106,8 +118,24 @@ def facts_of(run: Run) -> Facts:
 
 
 def measuring_facts(run: Run) -> Facts:
-    """Gives the facts on which measurements depend: a worker elsewhere must have the same."""
-    return {name: fact for name, fact in facts_of(run).items() if name.startswith(MEASURING)}
+    """Gives the facts on which measurements depend: a worker elsewhere must have the same.
+
+    Versions of libraries are among them; another one here, after an upgrade, redoes nothing.
+    """
+    facts = {name: fact for name, fact in facts_of(run).items() if name.startswith(MEASURING)}
+    return facts | _libraries(run.manifest.measure)
+
+
+def _libraries(measure: Measure) -> Facts:
+    """Gives the versions of the libraries that make pixels and landmarks."""
+    networks = OF_NETWORKS if USED_BY.keys() & {*backend_names(measure)} else ()
+    found = {"library opencv": cv2.__version__}
+    for name in (*LIBRARIES, *networks):
+        try:
+            found[f"library {name}"] = version(name)
+        except PackageNotFoundError:
+            found[f"library {name}"] = NONE
+    return found
 
 
 def _flat(start: str, block: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +173,7 @@ def _refusal(run: Run, changed: list[tuple[str, str, str]]) -> str:
     return "\n".join(
         [
             *lines,
-            "The shards are replaced when that is done; units of work stay on disk.",
+            "The shards are replaced when that is done for all of their pairs; units of work stay.",
             "  --resume=if-possible   keep what fits, redo the rest",
             "  --resume=never         keep nothing, redo all",
             "or set back what changed. With Prefect: the parameter resume.",

@@ -15,7 +15,7 @@ from flows.units import Store, read_json
 from schemas.atomic import sweep
 from schemas.errors import OutputError
 from schemas.manifest import Manifest, load_manifest
-from schemas.records import AnnotatedFrame, MeasuredFrame, Pair
+from schemas.records import AnnotatedFrame, MeasuredFrame, Pair, Reject
 
 Resume = Literal["same", "if-possible", "never"]
 """What a run may go on from: results of the same configuration only (else it stops), whatever of
@@ -24,8 +24,15 @@ the results fits, or nothing."""
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """`quota period` in microseconds, or `max period`."""
 
+TOLD = ("split", "mask_path", "identities", "edited")
+"""What a dataset tells of a pair beside its files: no stage reads it, and no unit depends on it."""
+
 Progress = Callable[[str, int, int], None]
 """Called as `(stage, done, total)`."""
+
+
+def unseen(stage: str, done: int, total: int) -> None:
+    """The progress of what nobody watches."""
 
 
 class PlannedPair(Pair):
@@ -39,6 +46,27 @@ class PlannedPair(Pair):
     def pair_only(self) -> Pair:
         """Gives the pair without its units."""
         return Pair(**{name: getattr(self, name) for name in Pair.model_fields})
+
+    def told(self) -> dict[str, Any]:
+        """Gives what the dataset tells of the pair, which rows get when they become shards."""
+        return {name: getattr(self, name) for name in TOLD}
+
+    def untold(self) -> Pair:
+        """Gives the pair as the stages see it, without what the dataset tells of it."""
+        return Pair(split="", **self.model_dump(include={*Pair.model_fields} - {*TOLD}))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run works on, whatever another run writes into the files of the plan meanwhile.
+
+    Attributes:
+        pairs: The pairs, in order.
+        rejects: Files without a partner or with a strange name, swapped sides.
+    """
+
+    pairs: list[PlannedPair]
+    rejects: list[Reject]
 
 
 @dataclass(frozen=True)
@@ -86,7 +114,7 @@ class Run:
 
     @property
     def unplanned_path(self) -> Path:
-        """Rejects of the plan: files without a partner or with a strange name, swapped sides."""
+        """Rejects of the frozen plan."""
         return self.output / "plan.rejects.parquet"
 
     @property
@@ -191,7 +219,7 @@ class Summary:
         frames: Annotated frames by (method, compression).
         rejects: Rejects by reason.
         fallbacks: Frames that another explainer than the wanted one explained, by reason.
-        outdated: The shards are those of other settings, kept until no pair is open.
+        outdated: The shards are those of before, kept until none of their pairs is open.
     """
 
     pairs: int

@@ -20,7 +20,7 @@ from fict.weights import weights_used
 from flows.explain import check_explainer, explain_hash, is_annotated
 from flows.hashes import Hashes
 from flows.measure import Seconds
-from flows.run import PlannedPair, Progress, Run
+from flows.run import Plan, PlannedPair, Progress, Run, unseen
 from flows.runners import RUNNERS
 from flows.sides import Hashed, contradicting
 from flows.units import measuring_code, unit_id
@@ -37,8 +37,12 @@ LEAST_FREE_BYTES = 64 * 2**20
 # ---- plan ---------------------------------------------------------------------------------------
 
 
-def plan(run: Run) -> list[PlannedPair]:
+def plan(run: Run, progress: Progress = unseen) -> Plan:
     """Checks that a run can be done, and plans it.
+
+    Args:
+        run: The run.
+        progress: Called after each file that was read.
 
     Raises:
         SourceMissing: The dataset's folder is not there.
@@ -49,7 +53,7 @@ def plan(run: Run) -> list[PlannedPair]:
     """
     run.manifest.dataset(run.name)
     check_run(run)
-    return freeze_plan(run)
+    return freeze_plan(run, progress)
 
 
 def check_run(run: Run) -> None:
@@ -63,10 +67,14 @@ def check_run(run: Run) -> None:
     check_backends(run.manifest.measure)
 
 
-def freeze_plan(run: Run) -> list[PlannedPair]:
+def freeze_plan(run: Run, progress: Progress = unseen) -> Plan:
     """Finds the pairs, hashes their files, leaves out contradictions, and freezes the plan.
 
     For a run that was checked (`check_run`, `flows.resume.settle`): networks take seconds to load.
+
+    Args:
+        run: The run.
+        progress: Called after each file that was read.
 
     Raises:
         SourceMissing: The dataset's folder is not there.
@@ -78,12 +86,11 @@ def freeze_plan(run: Run) -> list[PlannedPair]:
     check_output(run.output)
     pairs, missing = find_pairs(run.name, dataset, root, real_root)
     measure = run.manifest.measure
+    files = [(real_root / pair.real_path, root / pair.fake_path) for pair in pairs]
     with Hashes(run.hashes_path) as hashes:
         weights = [hashes(path) for path in weights_used(*backend_names(measure))]
-        hashed = [
-            Hashed(pair, hashes(real_root / pair.real_path), hashes(root / pair.fake_path))
-            for pair in pairs
-        ]
+        hashes.learn((path for sides in files for path in sides), progress)
+        hashed = [Hashed(p, *map(hashes, sides)) for p, sides in zip(pairs, files, strict=True)]
     wrong = contradicting([one for one in hashed if dataset.methods[one.pair.method] != CONTROL])
     shared: dict[str, Any] = {
         "config": measure.digest(),
@@ -103,21 +110,16 @@ def freeze_plan(run: Run) -> list[PlannedPair]:
     missing += [reject(pair, None, "plan", wrong[pair.key]) for pair in pairs if pair.key in wrong]
     write_records(run.plan_path, planned, PlannedPair)
     write_records(run.unplanned_path, missing, Reject)
-    return planned
+    return Plan(planned, missing)
 
 
 def _planned(one: Hashed, measuring: dict[str, Any], explaining: str) -> PlannedPair:
-    facts = one.pair.model_dump()
-    inputs = {"stage": "measure", "pair": facts, "inputs": [one.real, one.fake]}
-    measure_unit = unit_id(inputs | measuring)
+    pair = PlannedPair(**one.pair.model_dump(), real_sha256=one.real, fake_sha256=one.fake)
+    seen = {"stage": "measure", "pair": pair.untold().model_dump(), "inputs": [one.real, one.fake]}
+    measure_unit = unit_id(seen | measuring)
     explain_facts = {"stage": "explain", "parent": measure_unit, "config": explaining}
-    return PlannedPair(
-        **facts,
-        real_sha256=one.real,
-        fake_sha256=one.fake,
-        measure_unit=measure_unit,
-        explain_unit=unit_id(explain_facts),
-    )
+    units = {"measure_unit": measure_unit, "explain_unit": unit_id(explain_facts)}
+    return pair.model_copy(update=units)
 
 
 def check_output(folder: Path) -> None:

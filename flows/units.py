@@ -55,11 +55,13 @@ class Stored:
         content: Hash of what the unit holds.
         parent: Content of the unit that it was made from; empty for the first stage.
         retry: A later run may do better.
+        sampled: Frames that were chosen before the work; None where that was not noted.
     """
 
     content: str
     parent: str
     retry: bool
+    sampled: int | None
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Store(Generic[R]):
             content=str(facts.get("content", "")),
             parent=str(facts.get("parent", "")),
             retry=bool(facts.get("retry")),
+            sampled=facts.get("sampled"),
         )
 
     def is_done(self, unit: str, parent: str = "") -> bool:
@@ -135,6 +138,7 @@ class Store(Generic[R]):
         parent: str = "",
         retry: bool = False,
         seconds: float | None = None,
+        sampled: int | None = None,
     ) -> None:
         """Stores a unit's rows and rejects, then its sidecar.
 
@@ -145,6 +149,7 @@ class Store(Generic[R]):
             parent: Content of the unit that this one was made from.
             retry: True where a later run may do better (a server was down, a bug was met).
             seconds: Time that it took, for estimates.
+            sampled: Frames that were chosen before the work, each of which owes a row or a reject.
         """
         retry = retry or any(one.reason == RejectReason.INTERNAL_ERROR for one in rejects)
         with CLOCK.step("writing"):
@@ -158,6 +163,7 @@ class Store(Generic[R]):
                 "parent": parent,
                 "retry": retry,
                 "seconds": seconds,
+                "sampled": sampled,
                 "frames": len(rows) + sum(one.frame_index is not None for one in rejects),
             }
             write_text(self._sidecar(unit), json.dumps(facts, sort_keys=True))

@@ -27,6 +27,7 @@ from benchmarks.chaos.scene import (
 
 DISK_MIB = 80
 STOPPED = 1
+ATTEMPTS = 5
 YEARS_S = 10 * 365 * 86400
 CLOCK = """
 import random, sys, time
@@ -182,18 +183,30 @@ def clock_jump(stand: Stand, number: int) -> Fault:
                        end.code in FINISHED and nothing)  # fmt: skip
 
 
-def lost_worker(stand: Stand, number: int) -> Fault:
-    """Kills one worker while it measures, as the kernel does when memory runs out."""
-    name = f"worker-{number}"
-    process = stand.scene.start(name)
-    reached(stand.scene, name, "measure", process)
-    time.sleep(stand.rng.uniform(0, 2))
-    workers = _workers(process.pid)
-    if workers:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(stand.rng.choice(workers), signal.SIGKILL)
-    end = ended(process)
-    return stand.judge("worker killed (SIGKILL)", name, end, end.code in FINISHED)
+def lost_worker(stand: Stand, number: int) -> Fault | None:
+    """Kills one worker while it measures, as the kernel does when memory runs out.
+
+    None where each of a few runs ended before a worker was met.
+    """
+    for attempt in range(ATTEMPTS):
+        name = f"worker-{number}-{attempt}"
+        process = stand.scene.start(name)
+        reached(stand.scene, name, "measure", process)
+        time.sleep(stand.rng.uniform(0, 2))
+        killed = _kill_one(_workers(process.pid), stand.rng)
+        end = ended(process)
+        if killed:
+            return stand.judge("worker killed (SIGKILL)", name, end, end.code in FINISHED)
+    return None
+
+
+def _kill_one(workers: list[int], rng: random.Random) -> bool:
+    """Kills one of some processes; false where none is left."""
+    with contextlib.suppress(ProcessLookupError):
+        if workers:
+            os.kill(rng.choice(workers), signal.SIGKILL)
+            return True
+    return False
 
 
 def _workers(parent: int) -> list[int]:

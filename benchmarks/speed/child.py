@@ -103,7 +103,7 @@ def plain(run: Run) -> dict[str, Any]:
 
 def measure(run: Run) -> dict[str, Any]:
     """Runs the measure stage; gives its seconds, from before its workers start."""
-    pairs = stages.plan(run)
+    pairs = stages.plan(run).pairs
     begun = time.perf_counter()
     first: list[float] = []
     progress: Progress = lambda _, done, total: first.append(time.perf_counter())  # noqa: E731
@@ -131,7 +131,7 @@ def prefect(run: Run, rounds: int) -> dict[str, Any]:
             begun = time.perf_counter()
             annotate(run.name, manifest=str(path), workers=run.workers)
             found["prefect"].append(time.perf_counter() - begun)
-    return {**found, "units": len(stages.plan(run))}
+    return {**found, "units": len(stages.plan(run).pairs)}
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class Contest:
     def stage(self, pair: Pair) -> int:
         """Measures a pair and stores its unit, as a worker of the stage does."""
         job = PairJob(self.scene.root, pair, METHODS[pair.method], "", "", "")
-        self._rows, rejects = self.measurer.measure_pair(job)
+        self._rows, rejects, _ = self.measurer.measure_pair(job)
         self.store.commit(unit_id({"pair": pair.key}), self._rows, rejects)
         return len(self._rows) + len(rejects)
 

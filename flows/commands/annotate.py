@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", type=click.Choice(["same", "if-possible", "never"]), default="same",
     help="Where results of other settings are there: stop and say what changed (default), keep "
-    "what fits, or redo all. The shards are replaced when all pairs are done.",
+    "what fits, or redo all. Shards are replaced when all of their pairs are done.",
 )  # fmt: skip
 @click.option("--profile", is_flag=True, help="At the end, print where the time went.")
 @workers_option
@@ -54,7 +54,9 @@ def annotate(
     if dry_run:
         from flows.estimate import estimate
 
-        click.echo("\n".join(estimate(run).lines()))
+        with progress_bar() as progress:
+            estimated = estimate(run, progress)
+        click.echo("\n".join(estimated.lines()))
         return DONE
     with progress_bar() as progress:
         outcome = annotate_dataset(run, progress)
@@ -88,7 +90,8 @@ def plan(dataset: str, manifest: Path, workers: int) -> int:
     from flows.run import make_run
 
     run = make_run(dataset, manifest, workers=workers)
-    found = preview(run)
+    with progress_bar() as progress:
+        found = preview(run, progress)
     print_preview(dataset, found)
     click.echo(f"plan         {run.plan_path}")
     if found.rejects:

@@ -44,7 +44,7 @@ def measured(measurer, film, folder, case=None):
         real_path=files.real.name, fake_path=files.fake.name,
     )  # fmt: skip
     job = PairJob(files.real.parent, pair, "attribute edit", "", "", "")
-    return measurer.measure_pair(job)
+    return measurer.measure_pair(job)[:2]
 
 
 def truth_of(film, row, index):

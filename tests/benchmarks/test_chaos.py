@@ -1,12 +1,14 @@
 """A small version of `facext bench chaos`: real processes, kills, signals and damaged videos."""
 
 import random
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.chaos import bench
 from benchmarks.chaos.damage import KINDS
-from benchmarks.chaos.faults import two_at_once
+from benchmarks.chaos.faults import ATTEMPTS, Stand, lost_worker, two_at_once
 from benchmarks.chaos.scene import Compared, Results
 
 
@@ -45,6 +47,25 @@ def test_a_lost_a_doubled_and_a_changed_row_are_each_counted():
     assert not sums.add(Results(["a"], {"x": b"2"}, 1), whole)
     assert not sums.add(Results(["a", "b", "b"], {"x": b"3"}, 0), whole)
     assert (sums.runs, sums.lost, sums.doubled, sums.different, sums.temporaries) == (3, 1, 1, 2, 1)
+
+
+class AtOnce(random.Random):
+    """Chance that never waits."""
+
+    def uniform(self, low, high):
+        return low
+
+
+def test_a_fault_that_met_no_worker_was_not_survived_but_not_played():
+    started = []
+
+    def start(name):
+        started.append(name)
+        return subprocess.Popen(["true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    scene = SimpleNamespace(start=start, stage=lambda name: "start")
+    assert lost_worker(Stand(scene, None, AtOnce(1), Compared()), 0) is None
+    assert len(set(started)) == ATTEMPTS
 
 
 def boxes(rng):

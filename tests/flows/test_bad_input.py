@@ -87,7 +87,7 @@ def test_swapped_and_equal_files_are_told_in_the_plan(source, tmp_path, write_ma
     )
     shutil.copy(copy / "original_sequences/youtube/c40/videos/000.mp4", forged / "Unforged" / c40)
     run = make_run("toy", write_manifest(tmp_path, datasets__toy__root=str(copy)), workers=1)
-    planned = {pair.key for pair in stages.plan(run)}
+    planned = {pair.key for pair in stages.plan(run).pairs}
     found = {one.id: one for one in read_records(run.unplanned_path, Reject)}
     assert {key: (one.stage, one.reason) for key, one in found.items()} == {
         "toy/LipRecolour/c23/001_000": ("plan", "sides_swapped"),

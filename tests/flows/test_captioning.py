@@ -166,7 +166,7 @@ def test_an_estimate_sends_nothing_and_counts_what_is_left(asking):
 def test_two_runs_at_once_take_turns_and_pay_once(asking):
     with ScriptedServer(true_claims) as server:
         run = asking(server.url)
-        pairs = stages.waiting(run, stages.plan(run))
+        pairs = stages.waiting(run, stages.plan(run).pairs)
         threads = [threading.Thread(target=explain, args=(run, pairs, silent)) for _ in range(2)]
         for thread in threads:
             thread.start()
@@ -192,7 +192,7 @@ def test_another_recipe_or_setting_explains_again_but_measures_nothing(asking):
         run = asking(server.url, limit=2)
         assert annotate_dataset(run, silent).done == 2
         told = asking(server.url, limit=2, explain={"method": "told"})
-        pairs = stages.waiting(told, stages.plan(told))
+        pairs = stages.waiting(told, stages.plan(told).pairs)
         assert stages.measure(told, pairs, silent) == 0
         assert explain(told, pairs, silent).done == 2
         assert "by the method LipRecolour (attribute edit)" in prompt_of(server.requests[-1])
@@ -202,7 +202,7 @@ def test_a_run_works_on_its_own_plan_whatever_another_one_writes(tmp_path, write
     with ScriptedServer(true_claims) as server:
         path = write_manifest(tmp_path, mllms__local__base_url=server.url)
         plain = make_run("toy", path, workers=1, limit=1)
-        pairs = stages.waiting(plain, stages.plan(plain))
+        pairs = stages.waiting(plain, stages.plan(plain).pairs)
         stages.measure(plain, pairs, silent)
         asked = make_run("toy", path, explain=ASKS, workers=1, limit=1, resume="if-possible")
         stages.plan(asked)

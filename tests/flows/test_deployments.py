@@ -272,12 +272,13 @@ def test_a_ray_cluster_on_loopback_gives_the_bytes_of_a_local_run(
 ):
     folder, env = served
     run = make_run("toy", write_manifest(tmp_path, run__runner="ray", run__batch=6))
-    process = started(env, tmp_path / "manifest.yaml", 1)
+    process = started(env, tmp_path / "manifest.yaml", 2)
     wait(lambda: run.measured.folder.exists() or process.poll() is not None, 240, "a first unit")
     ray = below(int((folder / "pid").read_text()), "ray")
     places = {at.laddr.ip for one in ray for at in listening(one)}
     told, _ = process.communicate(timeout=400)
     assert process.returncode == 0, told + (folder / "log").read_text()
+    assert places
     assert places <= {"127.0.0.1", "::ffff:127.0.0.1"}
     assert len(ray) >= 3
     assert all_bytes(run) == all_bytes(annotated[0])

@@ -1,7 +1,9 @@
 """Remembered hashes: fast, and never those of a file that changed."""
 
+import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +78,58 @@ def test_a_file_of_this_moment_is_not_remembered(tmp_path):
     (tmp_path / "a").write_text("one")
     ask(tmp_path, "a")
     assert not (tmp_path / "hashes.json").exists()
+
+
+def test_files_are_learnt_once_and_only_those_that_changed_are_told(tmp_path, reads):
+    paths = [tmp_path / name for name in "abcdef"]
+    for path in paths:
+        path.write_text(path.name)
+    told = []
+    for _ in range(2):
+        with Hashes(tmp_path / "hashes.json") as known:
+            known.learn([*paths, *paths], lambda *what: told.append(what))
+            assert [known(path) for path in paths] == [file_hash(path) for path in paths]
+        time.sleep(0.02)
+        paths[0].write_text("other")
+    assert sorted(reads) == ["a", *"abcdef"]
+    assert told == [*(("hash", n, 6) for n in range(7)), ("hash", 0, 1), ("hash", 1, 1)]
+
+
+def remembered(tmp_path):
+    path = tmp_path / "hashes.json"
+    return {Path(name).name for name in json.loads(path.read_text())} if path.exists() else set()
+
+
+def test_an_interruption_ends_at_once_and_keeps_what_was_learnt(tmp_path, reads, monkeypatch):
+    names = [f"{number:02d}" for number in range(60)]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    ask(tmp_path, names[-1])
+    quickly = hashes.file_hash
+    monkeypatch.setattr(hashes, "file_hash", lambda path: time.sleep(0.005) or quickly(path))
+
+    def interrupt(stage, done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped, Hashes(tmp_path / "hashes.json") as known:
+        known.learn([tmp_path / name for name in names[:-1]], interrupt)
+    assert {*names[:3], names[-1]} <= remembered(tmp_path)
+    time.sleep(0.1)
+    assert len(reads) < len(names), stopped
+
+
+def test_a_kill_loses_little(tmp_path, reads, monkeypatch):
+    monkeypatch.setattr(hashes, "SAVE_EACH_S", 0.0)
+    for name in "abcdef":
+        (tmp_path / name).write_text(name)
+    seen = []
+    with Hashes(tmp_path / "hashes.json") as known:
+        known.learn(
+            [tmp_path / name for name in "abcdef"],
+            lambda stage, done, total: seen.append(len(remembered(tmp_path)) >= done - 1),
+        )
+    assert all(seen)
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"x": 3}', '{"x": []}', '{"x": [1, 2]'])

@@ -13,11 +13,12 @@ from datasets import load_dataset
 from pycocotools import mask as coco
 
 from flows import stages
+from flows.compact import compact
 from flows.explain import explain, is_annotated
 from flows.local import annotate_dataset
 from flows.run import PlannedPair, make_run
 from schemas.records import Reject
-from schemas.shards import read_metadata, read_records
+from schemas.shards import read_metadata, read_records, write_records
 from sources.forge import read_truth
 from tests.conftest import LEVELS, METHODS, silent
 from tests.results import all_bytes, rejects_of, rows_of, shards_of
@@ -138,7 +139,7 @@ def test_an_interrupted_run_goes_on(annotated, tmp_path, write_manifest):
     run = make_run("toy", write_manifest(tmp_path), workers=1)
 
     def interrupt(stage, done, total):
-        if done == 2:
+        if stage == "measure" and done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -154,8 +155,31 @@ def test_a_changed_setting_measures_again(annotated, tmp_path, write_manifest):
     whole, _ = annotated
     shutil.copytree(whole.output.parent, tmp_path / "out")
     changed = make_run("toy", write_manifest(tmp_path, measure__frames=2), limit=1, workers=1)
-    pairs = stages.waiting(changed, stages.plan(changed))
+    pairs = stages.waiting(changed, stages.plan(changed).pairs)
     assert stages.measure(changed, pairs, silent) == 1
+
+
+def test_what_a_dataset_tells_of_its_pairs_comes_into_the_rows_without_new_work(
+    annotated, tmp_path, write_manifest
+):
+    whole, _ = annotated
+    shutil.copytree(whole.output.parent, tmp_path / "out")
+    told = {
+        "split_shares": {"train": 0.5, "test": 0.5},
+        "identities": ["target", "source"],
+        "mask": "original_sequences/youtube/{compression}/videos/{target}.mp4",
+    }
+    changes = {f"datasets__toy__{key}": value for key, value in told.items()}
+    run = make_run("toy", write_manifest(tmp_path, **changes), workers=1)
+    assert annotate_dataset(run, silent).done == 0
+    plan = {pair.key: pair.told() for pair in stages.plan(run).pairs}
+    assert {one["split"] for one in plan.values()} <= {"train", "test"}
+    assert all(one["identities"] and one["mask_path"] for one in plan.values())
+    assert rows_of(run) == [
+        row.model_copy(update=plan[row.id.rpartition("/")[0]]) for row in rows_of(whole)
+    ]
+    annotate_dataset(make_run("toy", write_manifest(tmp_path), workers=1), silent)
+    assert all_bytes(run) == all_bytes(whole)
 
 
 def test_a_limit_is_on_new_work_and_keeps_what_is_done(annotated, tmp_path, write_manifest):
@@ -187,7 +211,7 @@ def test_a_bug_is_a_reject_until_a_later_run_does_better(tmp_path, write_manifes
 
 def test_pairs_that_fail_do_not_use_a_limit_up(tmp_path, write_manifest):
     run = make_run("toy", write_manifest(tmp_path), workers=1, limit=2)
-    first, second, third, *_ = plan = stages.plan(run)
+    first, second, third, *_ = plan = stages.plan(run).pairs
     for failing in (first, third):
         run.measured.commit(failing.measure_unit, [], [a_bug()])
     assert stages.waiting(run, plan) == [second, plan[3]]
@@ -209,7 +233,7 @@ def a_bug():
 
 def test_a_pair_measured_again_is_explained_again(tmp_path, write_manifest):
     run = make_run("toy", write_manifest(tmp_path), workers=1, limit=1)
-    first = stages.plan(run)[0]
+    first = stages.plan(run).pairs[0]
     run.measured.commit(first.measure_unit, [], [a_bug()])
     explain(run, [first], silent)
     assert not is_annotated(run, first)
@@ -230,6 +254,19 @@ def test_a_new_reject_is_published_though_no_unit_changed(annotated, tmp_path, w
     after = annotate_dataset(run, silent).summary
     assert after.rejects - before.rejects == {"missing_partner": 1}
     assert after.frames == before.frames
+
+
+def test_rejects_are_those_of_the_runs_own_plan_whatever_another_one_writes(
+    annotated, tmp_path, write_manifest
+):
+    whole, _ = annotated
+    shutil.copytree(whole.output.parent, tmp_path / "out")
+    run = make_run("toy", write_manifest(tmp_path), workers=1)
+    plan = stages.plan(run)
+    stray = rejects_of(run)[0].model_copy(update={"id": "stray", "stage": "plan"})
+    write_records(run.unplanned_path, [stray], Reject)
+    compact(run, plan)
+    assert all_bytes(run) == all_bytes(whole)
 
 
 @pytest.mark.parametrize("lost", ["annotations", "rejects", "annotations.json", "units/explain"])

@@ -129,8 +129,8 @@ def test_a_dataset_of_extracted_frames_is_annotated_as_its_videos(tmp_path, sour
     )
     run = make_run("toy", path, workers=1)
     annotate_dataset(run, silent)
-    assert {pair.measure_unit for pair in stages.plan(run)} != {
-        pair.measure_unit for pair in stages.plan(at_another_rate(run))
+    assert {pair.measure_unit for pair in stages.plan(run).pairs} != {
+        pair.measure_unit for pair in stages.plan(at_another_rate(run)).pairs
     }
     shutil.rmtree(copy)  # the rows stand on their own
     rows = rows_of(run)

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows import stages
+from flows.compact import compact
 from flows.local import annotate_dataset
 from flows.resume import CLASS, changes, facts_of, settle
 from flows.run import make_run
 from schemas.errors import UsageError
 from tests.conftest import silent
-from tests.results import all_bytes
+from tests.results import all_bytes, rows_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 facts = st.dictionaries(
@@ -100,6 +102,10 @@ def test_if_possible_keeps_what_fits_and_is_then_the_configuration(copied):
     assert annotate_dataset(copied("if-possible"), silent).done == 0  # all was kept
 
 
+def of_methods(**classes):
+    return {"datasets__toy__methods": {"Unforged": "none", **classes}}
+
+
 @pytest.mark.parametrize("resume", ["if-possible", "never"])
 def test_shards_of_other_settings_stay_until_all_pairs_are_done(copied, resume):
     before = all_bytes(copied("same"))
@@ -111,6 +117,32 @@ def test_shards_of_other_settings_stay_until_all_pairs_are_done(copied, resume):
     assert not done.summary.outdated
     assert not done.summary.open_pairs
     assert all_bytes(copied("same")) != before
+
+
+def test_no_pair_of_the_shards_is_lost_to_a_limit_whatever_changed(copied):
+    lips = of_methods(LipRecolour="attribute edit")
+    assert annotate_dataset(copied(**lips), silent).done == 0
+    before = all_bytes(copied())
+    of_another_class = of_methods(LipRecolour="identity swap")
+    first = annotate_dataset(copied("if-possible", limit=3, **of_another_class), silent)
+    assert (first.summary.outdated, first.summary.open_pairs) == (True, 1)
+    assert all_bytes(copied()) == before
+    rest = annotate_dataset(copied(limit=1, **of_another_class), silent)
+    assert (rest.summary.outdated, rest.summary.open_pairs) == (False, 0)
+    assert {row.forgery for row in rows_of(copied())} == {"identity swap"}
+
+
+def test_pairs_that_left_the_plan_leave_the_shards_though_others_are_open(copied):
+    annotate_dataset(copied(**of_methods(LipRecolour="attribute edit")), silent)
+    run = copied(**of_methods(SkinSmoothing="attribute edit"))
+    plan = stages.plan(run)
+    smoothed = [pair for pair in plan.pairs if pair.method == "SkinSmoothing"]
+    for pair in smoothed[1:]:
+        run.measured.forget(pair.measure_unit)
+    summary = compact(run, plan)
+    assert (summary.outdated, summary.open_pairs) == (False, len(smoothed) - 1)
+    assert {row.pair for row in rows_of(run)} <= {smoothed[0].pair}
+    assert {row.method for row in rows_of(run)} == {"SkinSmoothing"}
 
 
 def test_never_makes_all_anew_beside_the_old_and_a_plain_run_goes_on_there(copied):

@@ -1,6 +1,8 @@
 """Where pairs are measured: by threads, by batches on a worker elsewhere."""
 
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args
@@ -13,7 +15,7 @@ from flows import stages
 from flows.clusters import dask_runner, measure_batch, ray_runner
 from flows.local import annotate_dataset
 from flows.measure import bury
-from flows.resume import measuring_facts, settle
+from flows.resume import facts_of, measuring_facts, settle
 from flows.run import cores, make_run
 from flows.runners import CLUSTERS, RUNNERS, groups
 from schemas.errors import BackendUnavailable, UsageError
@@ -118,7 +120,7 @@ def test_a_pair_that_killed_its_worker_is_a_reject_until_a_later_run_does_better
 ):
     shutil.copytree(annotated[0].output.parent, tmp_path / "out")
     run = make_run("toy", write_manifest(tmp_path), workers=1)
-    first, second = stages.plan(run)[:2]
+    first, second = stages.plan(run).pairs[:2]
     run.measured.forget(first.measure_unit)
     for pair in (first, second):  # the second was measured by a run beside this one
         bury(run, pair)
@@ -140,7 +142,7 @@ def planned(tmp_path, write_manifest, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = make_run("toy", path)
     settle(run)
-    pairs = stages.plan(run)[:2]
+    pairs = stages.plan(run).pairs[:2]
     sent = run.anywhere()
     monkeypatch.chdir("/")
     return sent, pairs
@@ -159,11 +161,28 @@ def test_a_batch_is_measured_from_any_folder_and_never_twice(planned, monkeypatc
     assert {path: path.stat().st_mtime_ns for path in run.measured.folder.iterdir()} == before
 
 
-def test_a_worker_that_would_measure_otherwise_says_in_what(planned):
+@pytest.mark.parametrize(("fact", "value"), [
+    ("measuring code", "0.1.0+deadbeef"), ("library av", "0.1.2"), ("library opencv", "5.6.7"),
+])  # fmt: skip
+def test_a_worker_that_would_measure_otherwise_says_in_what(planned, fact, value):
     run, pairs = planned
-    facts = measuring_facts(run) | {"measuring code": "0.1.0+deadbeef"}
-    with pytest.raises(UsageError, match=r"would measure otherwise.*0\.1\.0\+deadbeef here 0\."):
-        measure_batch.fn(run, facts, pairs)
+    facts = measuring_facts(run)
+    told = f"would measure otherwise than this run: {fact} {value} here {facts[fact]}"
+    with pytest.raises(UsageError, match=re.escape(told)):
+        measure_batch.fn(run, facts | {fact: value}, pairs)
+
+
+def test_an_upgrade_of_a_library_is_no_other_configuration(planned):
+    run, _ = planned
+    assert not any(name.startswith("library") for name in facts_of(run))
+
+
+@pytest.mark.parametrize(("parser", "has_torch"), [("mesh", False), ("bisenet", True)])
+def test_networks_add_their_library(planned, parser, has_torch):
+    run, _ = planned
+    measure = run.manifest.measure.model_copy(update={"parser": parser})
+    manifest = run.manifest.model_copy(update={"measure": measure})
+    assert ("library torch" in measuring_facts(replace(run, manifest=manifest))) == has_torch
 
 
 def test_a_worker_that_does_not_see_the_output_says_so(planned):

@@ -122,7 +122,7 @@ def test_repaired_sides_are_rebuilt_too(source, rows, tmp_path, change):
     pair = Pair(dataset="toy", method="LipRecolour", compression="c23", pair="a", split="",
                 real_path="real.mp4", fake_path="fake.mp4")  # fmt: skip
     measurer = Measurer(Measure(frames=1, context=3))
-    found, rejects = measurer.measure_pair(PairJob(Path(tmp_path), pair, "edit", "", "", ""))
+    found, rejects, _ = measurer.measure_pair(PairJob(Path(tmp_path), pair, "edit", "", "", ""))
     assert not rejects
     (one,) = found
     assert repairs <= set(one.repairs)
