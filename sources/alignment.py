@@ -56,8 +56,8 @@ LEAST = 0.6
 are graded, moved and compressed hard; other people and other scenes 0.2 at most."""
 STIRS = 0.1
 """A pixel moves, and is no noise, where its contrast has this standard deviation on both sides."""
-LEAST_STIRRED = 0.05
-"""Less of the picture is a mouth at most, which a forgery may well move otherwise."""
+LEAST_STIRRED = 0.08
+"""Less of the picture may be a mouth alone, which a forgery may well move otherwise."""
 IN_TIME = 0.9
 """At the right offset sides agree so well in what moves; by 0.77 where a swapped face shakes in a
 head that hardly moves. Elsewhere they agree by less than `LEAST`, unless movements repeat."""

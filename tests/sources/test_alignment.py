@@ -210,21 +210,6 @@ def test_a_moving_head_before_a_still_background_tells_the_time(films, tmp_path,
     assert caught.value.reason is RejectReason.DIFFERENT_CONTENT
 
 
-def test_lips_that_move_otherwise_before_a_still_head_are_no_other_time(films, tmp_path):
-    picture = films["small"][0][0]
-    chin = np.zeros(picture.shape[:2], np.float32)
-    cv2.ellipse(chin, (320, 300), (40, 30), 0, 0, 360, 1.0, -1)
-    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
-    chin = cv2.GaussianBlur(chin, (0, 0), 8)
-
-    def speech(rate: float) -> Film:
-        opened = (9 * abs(np.sin(rate * k)) * chin for k in range(30))
-        return [cv2.remap(picture, x, y - one, cv2.INTER_LINEAR) for one in opened]
-
-    sides = (encoded(tmp_path / "c.mp4", noisy(speech(rate), 1), "c23") for rate in (0.3, 0.47))
-    check_same_recording(align(*sides), tmp_path, tmp_path)
-
-
 def test_a_flat_video_tells_nothing():
     grey = np.full((8, 60, 80), 90, np.uint8)
     assert align(grey, grey + 3) == Alignment(0, False, 1.0)
