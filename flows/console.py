@@ -127,7 +127,7 @@ def print_preview(dataset: str, found: Preview) -> None:
     console.print(f"{dataset}: {many(found.pairs.total(), 'pair')}", style="bold")
     console.print(table)
     for line in found.lines():
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
     for reason, (number, detail) in found.rejects.items():
         console.print(
             f"{number:>5} rejected: {reason}, e.g. {detail}", soft_wrap=True, markup=False

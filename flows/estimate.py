@@ -70,6 +70,8 @@ class Estimate:
         cost: Of both, in the unit of the prices.
         highest: The most that the first question of each can cost.
         answered: True where the length of answers is known from earlier requests.
+        latency: Mean seconds of earlier requests, waits included; None where there is none.
+        at_once: Requests that are asked at a time.
     """
 
     pairs: int
@@ -80,6 +82,15 @@ class Estimate:
     cost: float
     highest: float
     answered: bool
+    latency: float | None
+    at_once: int
+
+    @property
+    def hours(self) -> float | None:
+        """Gives the time of all requests, where earlier ones tell."""
+        if self.latency is None:
+            return None
+        return self.requests * self.latency / self.at_once / 3600
 
     def lines(self) -> list[str]:
         """Words the estimate."""
@@ -99,11 +110,14 @@ class Estimate:
         return lines
 
 
-def estimate(run: Run, progress: Progress = unseen) -> Estimate:
+def estimate(
+    run: Run, plan: Sequence[PlannedPair] | None = None, progress: Progress = unseen
+) -> Estimate:
     """Estimates what asking the model for the rest of a dataset would cost; sends nothing.
 
     Args:
-        run: The dataset.
+        run: The run.
+        plan: The pairs of its plan, where that was made already.
         progress: Called after each file that was read.
 
     Raises:
@@ -115,7 +129,8 @@ def estimate(run: Run, progress: Progress = unseen) -> Estimate:
             f"'{run.manifest.explain.explainer}'; add --explainer mllm"
         )
     server = run.manifest.mllm(run.manifest.explain.mllm)
-    pairs = stages.waiting(run, stages.plan(run, progress).pairs)
+    planned = stages.plan(run, progress).pairs if plan is None else plan
+    pairs = stages.waiting(run, planned)
     measured = [pair for pair in pairs if run.measured.is_done(pair.measure_unit)]
     sample = measured[:: max(1, len(measured) // SAMPLE)]
     tally = Tally(server)
@@ -129,8 +144,8 @@ def estimate(run: Run, progress: Progress = unseen) -> Estimate:
     open_frames = (len(pairs) - len(measured)) * run.manifest.measure.frames
     requests = math.ceil(a_pair * len(measured) + per_frame * open_frames)
     prompt = requests * sum(tally.prompt) // len(tally.prompt)
-    known = _mean_answer(run)
-    answers = requests * (known or ANSWER_TOKENS)
+    known = _mean(run, "completion_tokens")
+    answers = requests * (math.ceil(known) if known else ANSWER_TOKENS)
     return Estimate(
         pairs=len(pairs),
         measured=len(measured),
@@ -140,6 +155,8 @@ def estimate(run: Run, progress: Progress = unseen) -> Estimate:
         cost=server.price(prompt, answers),
         highest=requests * sum(tally.highest) / len(tally.highest),
         answered=known is not None,
+        latency=None if server.batch else _mean(run, "latency_s"),
+        at_once=server.in_flight,
     )
 
 
@@ -159,9 +176,10 @@ async def _tell(run: Run, pairs: Sequence[PlannedPair], tally: Tally) -> int:
     return frames
 
 
-def _mean_answer(run: Run) -> int | None:
-    """Gives the mean length of earlier answers in tokens."""
+def _mean(run: Run, column: str) -> float | None:
+    """Gives the mean of a column over answered requests; None where there is none."""
     if not run.costs_path.is_file():
         return None
-    mean = pc.mean(pq.read_table(run.costs_path, columns=["completion_tokens"])[0]).as_py()
-    return math.ceil(mean) if mean else None
+    asked = pq.read_table(run.costs_path, columns=[column, "outcome"])
+    mean = pc.mean(asked.filter(pc.field("outcome") == "answered")[column]).as_py()
+    return float(mean) if mean else None

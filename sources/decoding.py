@@ -101,6 +101,26 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         ) from error
 
 
+def header(path: Path) -> tuple[int, int, int]:
+    """Gives frames (0 where it is not told), width and height as a header tells them.
+
+    A file that ends before its index says is refused; nothing is decoded.
+
+    Raises:
+        Rejected: `UNREADABLE_VIDEO`, `NO_VIDEO_STREAM`.
+    """
+    with _opened(path) as (container, stream):
+        if not stream.width or not stream.height:
+            raise Rejected(RejectReason.UNREADABLE_VIDEO, f"{path.name} tells no size")
+        places = stream.index_entries
+        if len(places) and places[-1].pos + places[-1].size > path.stat().st_size:
+            raise Rejected(RejectReason.UNREADABLE_VIDEO, f"{path.name} is cut off")
+        lasts = stream.duration * stream.time_base if stream.duration else 0
+        lasts = lasts or (container.duration or 0) / av.time_base
+        told = stream.frames or round(float(lasts * (stream.average_rate or 0)))
+        return told, stream.width, stream.height
+
+
 def scan(path: Path) -> Scan:
     """Counts the packets of a file, and decodes its first frame on the way."""
     with _opened(path) as (container, stream):

@@ -8,6 +8,7 @@ pairs that joins its parts, and splits of our own are drawn component by compone
 from __future__ import annotations
 
 import hashlib
+import statistics
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,10 +64,11 @@ def _root(parent: dict[Joint, Joint], joint: Joint) -> Joint:
 
 
 def assign(members: Sequence[Member], shares: Mapping[str, float]) -> list[str]:
-    """Draws a split for each member: by component, the same in whatever order they come.
+    """Draws a split for members without one: by component, the same in whatever order they come.
 
-    A component goes where the hash of its smallest person falls (of its smallest recording, where
-    no person is named), so that a pair more inside a component moves nothing. Shares are kept on
+    A component of which a member has a split follows it, or most of them where they differ. Any
+    other one goes where the hash of its smallest person falls (of its smallest recording, where no
+    person is named), so that a pair more inside a component moves nothing. Shares are kept on
     average over components, not exactly over pairs: one component with most people of a dataset
     makes one split of it.
 
@@ -76,13 +78,18 @@ def assign(members: Sequence[Member], shares: Mapping[str, float]) -> list[str]:
     """
     numbers = components(members)
     people, recordings = defaultdict[int, set[str]](set), defaultdict[int, set[str]](set)
+    given = defaultdict[int, list[str]](list)
     for number, member in zip(numbers, members, strict=True):
+        given[number] += [member.split] if member.split else []
         people[number].update(member.people)
         recordings[number].add(member.recording)
     drawn = {
-        number: _draw(min(people[number] or recordings[number]), shares) for number in set(numbers)
+        number: statistics.mode(sorted(given[number]))
+        if given[number]
+        else _draw(min(people[number] or recordings[number]), shares)
+        for number in set(numbers)
     }
-    return [drawn[number] for number in numbers]
+    return [one.split or drawn[number] for number, one in zip(numbers, members, strict=True)]
 
 
 def _draw(name: str, shares: Mapping[str, float]) -> str:

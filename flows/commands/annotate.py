@@ -55,7 +55,7 @@ def annotate(
         from flows.estimate import estimate
 
         with progress_bar() as progress:
-            estimated = estimate(run, progress)
+            estimated = estimate(run, progress=progress)
         click.echo("\n".join(estimated.lines()))
         return DONE
     with progress_bar() as progress:

@@ -25,6 +25,8 @@ SPLITS = ("train", "val", "test")
 def with_splits(place: Place, found: Sequence[Candidate]) -> list[Pair]:
     """Gives the pairs of candidates, each with its split.
 
+    Where no official list knows any of them, those without a split are drawn one.
+
     Raises:
         SourceMissing: Only some of the split files are there.
         UsageError: A split file is not what it must be, puts a pair into two splits, or lists
@@ -32,18 +34,19 @@ def with_splits(place: Place, found: Sequence[Candidate]) -> list[Pair]:
             splits.
     """
     lists = _read_lists(place)
-    splits = [one.pair.split or lists.split_of(one) for one in found]
+    listed = [lists.split_of(one) for one in found]
+    splits = [one.pair.split or split for one, split in zip(found, listed, strict=True)]
     lists.check_labels(found)
     _check_names(place, found, splits)
     members = [_member(one, split) for one, split in zip(found, splits, strict=True)]
     dataset = place.dataset
-    if not any(splits) and dataset.split_shares:
-        splits = assign(members, dataset.split_shares)
-    elif not dataset.splits_may_leak and (chain := find_leak(members)):
+    if not dataset.splits_may_leak and (chain := find_leak(members)):
         raise UsageError(
             f"the splits of dataset '{place.name}' leak: {chain}. Correct its lists; or, if they "
             f"are official and cannot be changed, set datasets.{place.name}.splits_may_leak: true"
         )
+    if dataset.split_shares and not any(listed):
+        splits = assign(members, dataset.split_shares)
     pairs = zip(found, splits, strict=True)
     return [one.pair.model_copy(update={"split": split}) for one, split in pairs]
 

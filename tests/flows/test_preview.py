@@ -16,6 +16,8 @@ from flows.commands import DONE_WITH_REJECTS, FAILED, WRONG_USE
 from flows.local import annotate_dataset
 from flows.preview import DEFAULT_BYTES, DEFAULT_SECONDS, preview
 from flows.run import make_run
+from schemas.records import Cost
+from schemas.shards import write_records
 from sources.video import probe, read_frames
 from tests.conftest import LEVELS, METHODS, silent
 from tests.films import panned, save
@@ -51,7 +53,44 @@ def test_finished_units_tell_the_time_and_are_not_counted_again(tmp_path, write_
     assert 0.02 < found.seconds_per_frame < 60
     rows = sum(one.stat().st_size for one in run.measured.folder.glob("*.parquet"))
     assert found.bytes_per_frame == pytest.approx(2.7 * rows / 6)
-    assert "as finished units took" in "\n".join(found.lines())
+    told = "\n".join(found.lines())
+    assert "as finished units took" in told
+    assert "about 0 min to explain 30 frames from their measurements" in told
+
+
+def test_asking_a_model_is_estimated_from_earlier_requests(annotated, tmp_path, write_manifest):
+    whole, _ = annotated
+    shutil.copytree(whole.output / "units" / "measure", tmp_path / "out/toy/units/measure")
+    run = make_run("toy", write_manifest(tmp_path), explain={"explainer": "mllm"}, workers=1)
+    frames = len(run.measured.rows(pair.measure_unit for pair in stages.plan(run)))
+    told = "\n".join(preview(run).lines())
+    assert "about 0 min to measure 0 frames" in told
+    assert f"\n{frames} requests to explain 36 frames (how long they take the server" in told
+    asked = {
+        "request": "r", "subject": "s", "step": "ask", "recipe": "fifa", "server": "s",
+        "model": "m", "sent_at": 0.0, "attempts": 1, "prompt_tokens": 9, "completion_tokens": 9,
+        "cost": 0.0,
+    }  # fmt: skip
+    costs = [
+        Cost(**asked, latency_s=400.0, outcome="answered"),
+        Cost(**asked, latency_s=9000.0, outcome="server_error"),
+    ]
+    write_records(run.costs_path, costs, Cost)
+    told = "\n".join(preview(run).lines())
+    minutes = round(frames * 400 / 8 / 60)
+    assert f"about {minutes} min for {frames} requests to explain 36 frames (400.0 s each" in told
+
+
+@pytest.mark.parametrize("variable", ["", "tcp://10.0.0.9:8786"])
+def test_hours_are_of_one_machine_where_a_cluster_measures(
+    tmp_path, write_manifest, monkeypatch, variable
+):
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", variable)
+    path = write_manifest(tmp_path, run__runner="dask")
+    told = "\n".join(preview(make_run("toy", path, workers=2)).lines())
+    said = f"2 processes of one machine; the cluster of dask at {variable} is not counted"
+    assert (said in told) == bool(variable)
+    assert "to measure 36 frames in 2 processes" in told
 
 
 def test_the_command_prints_pairs_by_split_masks_rejects_and_what_is_open(tmp_path, write_manifest):
@@ -61,24 +100,29 @@ def test_the_command_prints_pairs_by_split_masks_rejects_and_what_is_open(tmp_pa
     for path in (
         "Deepfakes/hq/videos/000_001",
         "Deepfakes/masks/videos/000_001",
+        "Deepfakes/hq/videos/001_000",
         "FaceShifter/hq/videos/002_003",
         "FaceShifter/hq/videos/009_002",
     ):
         save(root / made / f"{path}.mp4", panned(4))
+    save(root / made / "Deepfakes/masks/videos/000_001.mp4", panned(2))
     (root / "splits").mkdir()
-    lists = {"train": '[["000", "001"]]', "val": "[]", "test": '[["003", "002"]]'}
+    lists = {"train": '[["001", "000"]]', "val": "[]", "test": '[["003", "002"]]'}
     for split, text in lists.items():
         (root / f"splits/{split}.json").write_text(text)
     ran = facext_plan(
         "ff++", "--manifest", write_manifest(tmp_path), "--workers", 4, FFPP_ROOT=str(root)
     )
     assert ran.returncode == DONE_WITH_REJECTS, ran.stderr
-    assert re.search(r"Deepfakes +│ c23 +│ +0 │ +1 │", ran.stdout)  # test, train
+    assert re.search(r"Deepfakes +│ c23 +│ +0 │ +2 │", ran.stdout)  # test, train
     assert re.search(r"FaceShifter +│ c23 +│ +1 │ +0 │", ran.stdout)
-    assert "measure  0 units done, 2 open" in ran.stdout
-    assert "for 6 frames in 4 processes (0.45 s a frame, assumed" in ran.stdout
+    assert "measure  0 units done, 3 open" in ran.stdout
+    assert "to measure 9 frames in 4 processes (0.17 s a frame, assumed" in ran.stdout
     assert "with the dataset's own mask: Deepfakes 1" in ran.stdout
     assert "the dataset has no masks of FaceShifter" in ran.stdout
+    assert "warning: 1 pairs have no mask, e.g. ff++/Deepfakes/c23/001_000\n" in ran.stdout
+    short = "1 of 1 masks are of another length, e.g. 000_001.mp4 has 2 frames, the fake 4\n"
+    assert f"warning: {short}" in ran.stdout
     assert "1 rejected: missing_partner, e.g. manipulated_sequences/FaceShifter/hq" in ran.stdout
     assert "3 rejected: no_videos" in ran.stdout
     (root / "splits/test.json").write_text('[["001", "002"], ["003", "002"]]')

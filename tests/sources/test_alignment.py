@@ -175,6 +175,41 @@ def test_a_periodic_motion_does_not_lead_a_whole_period_astray(films, tmp_path):
     assert align(*sides).frame_offset == 0
 
 
+def before_a_wall(picture: np.ndarray, first: int) -> Film:
+    """Films a head that moves about before what stands still, 40 frames from one on."""
+    height, width = picture.shape[:2]
+    head = np.zeros((height, width), np.float32)
+    cv2.ellipse(head, (width // 2, height // 2), (width // 5, height // 3), 0, 0, 360, 1.0, -1)
+    head = cv2.GaussianBlur(head, (0, 0), 4)
+    film = []
+    for k in range(first, first + 40):
+        right = 7 * np.sin(0.11 * k) + 4 * np.sin(0.29 * k + 1)
+        down = 5 * np.sin(0.13 * k + 2) + 3 * np.sin(0.37 * k)
+        affine = np.array([[1, 0, right], [0, 1, down]])
+        moved = cv2.warpAffine(picture, affine, (width, height), borderMode=cv2.BORDER_REFLECT)
+        share = cv2.warpAffine(head, affine, (width, height))[..., None]
+        film.append(picture * (1 - share) + moved * share)
+    return film
+
+
+@pytest.mark.parametrize("level", ["c23", "c40"])
+def test_a_moving_head_before_a_still_background_tells_the_time(films, tmp_path, level):
+    picture, forged = (side[0][::2, ::2] for side in films["small"])
+    real = encoded(tmp_path / "r.mp4", noisy(before_a_wall(picture, 0), 1), level)
+    for late in (0, 25):
+        fake = encoded(tmp_path / "f.mp4", noisy(before_a_wall(forged, late), 2), level)
+        found = align(real, fake)
+        assert (found.frame_offset, found.mirrored) == (late, False)
+        check_same_recording(found, tmp_path, tmp_path)
+        assert align(fake, real).frame_offset == -late
+    fake = encoded(tmp_path / "f.mp4", noisy(before_a_wall(forged, 60), 2), level)
+    found = align(real, fake)
+    assert found.agreement > LEAST
+    with pytest.raises(Rejected, match=r"do not show the same time: .* needed") as caught:
+        check_same_recording(found, tmp_path / "r.mp4", tmp_path / "f.mp4")
+    assert caught.value.reason is RejectReason.DIFFERENT_CONTENT
+
+
 def test_a_flat_video_tells_nothing():
     grey = np.full((8, 60, 80), 90, np.uint8)
     assert align(grey, grey + 3) == Alignment(0, False, 1.0)

@@ -105,6 +105,25 @@ def test_a_leaking_list_is_refused_with_the_chain_unless_it_may(root: Path) -> N
     assert (found["3_4"], found["4_5"]) == ("train", "test")
 
 
+def test_given_rows_stay_and_the_rest_is_drawn_around_them(root: Path) -> None:
+    def found(given: dict[str, str]) -> dict[str, str]:
+        rows = ["real,fake,split,identity_real,identity_fake"]
+        for name in PAIRS:
+            target, source = name.split("_")
+            sides = f"real/{target}.mp4,fake/{name}.mp4"
+            rows.append(f"{sides},{given.get(name, '')},{target},{source}")
+        (root / "pairs.csv").write_text("\n".join(rows))
+        block = dataset(layout="csv", real="", fake="", identities=[], split_shares=SHARES)
+        return {name.removeprefix("fake-"): split for name, split in splits(root, block).items()}
+
+    drawn = found({})
+    other = "train" if drawn["3_4"] == "test" else "test"
+    assert found({"4_5": other}) == {**drawn, "3_4": other, "4_5": other}
+    assert found({"8_8": "val"}) == {**drawn, "8_8": "val"}
+    with pytest.raises(UsageError, match="leak: "):
+        found({"3_4": "train", "4_5": "test"})
+
+
 def test_a_leaking_column_is_refused_too(root: Path) -> None:
     rows = ["real,fake,split,identity_real,identity_fake"]
     rows += ["real/1.mp4,fake/1_2.mp4,train,ann,bob", "real/3.mp4,fake/3_4.mp4,test,cy,bob"]
