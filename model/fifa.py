@@ -119,7 +119,9 @@ class FifaMLLM:
         cache, limit = DynamicCache(), self.config.network.max_new_tokens
         states_QLD = self.network.language(embeds_QLD, attention_QK, cache)
         for _turn in range(limit):
-            next_Q = self.network.language.logits(states_QLD[:, -1]).argmax(dim=-1)
+            logits_QV = self.network.language.logits(states_QLD[:, -1])
+            logits_QV[:, self.vocabulary.unsaid_ids] = -torch.inf  # they would be read as places
+            next_Q = logits_QV.argmax(dim=-1)
             if not self._keep(said, next_Q.tolist()):
                 break
             attention_QK = functional.pad(attention_QK, (0, 1), value=1)

@@ -79,6 +79,12 @@ class Vocabulary:
         """Gives the ids whose embeddings must be learnt even where the rest is frozen."""
         return sorted({*self.id_of.values(), self.pad_id})
 
+    @property
+    def unsaid_ids(self) -> list[int]:
+        """Gives the ids that no answer holds: places in a question, and padding."""
+        places = (self.id_of[mark] for mark in (IMAGE, REGION, BOX))
+        return sorted({*places, self.pad_id} - {self.end_id})  # padding is the end in some
+
     def encode(self, question: str, answer: str | None, image_tokens: int) -> Encoded:
         """Encodes a question, and its answer with the end token where there is one.
 

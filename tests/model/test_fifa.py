@@ -115,6 +115,22 @@ def test_an_answer_is_cut_behind_its_last_allowed_mask(model, monkeypatch):
     assert (many.truncated, one.truncated, one.text) == (True, False, "real")
 
 
+def test_no_answer_holds_what_would_be_read_as_a_place(model, monkeypatch):
+    """An untrained model may want any token most; read again, `<box>` would stand for a query."""
+    ids = [model.vocabulary.id_of[mark] for mark in ("[SEG]", "<box>", "<region>", "<image>")]
+    wanted = torch.zeros(len(model.vocabulary))
+    wanted[[*ids, model.vocabulary.pad_id]] = torch.arange(1.0, 6)  # padding most of all
+    monkeypatch.setattr(model.network.language, "logits", lambda s: wanted.repeat(len(s), 1))
+    box = torch.ones(48, 48)
+    answers = model.answer(
+        torch.zeros(3, 48, 48, dtype=torch.uint8), [Prompt("q"), Prompt("What of <box>?", box)]
+    )
+    limit = model.config.network.max_new_tokens
+    assert [answer.text.count("[SEG]") for answer in answers] == [limit, limit]
+    assert [answer.text.replace("[SEG]", "").strip() for answer in answers] == ["", ""]
+    assert [len(answer.masks) for answer in answers] == [limit, limit]
+
+
 def test_a_seg_at_the_length_limit_has_its_mask(model, monkeypatch):
     length = len(model.vocabulary.encode("", "a [SEG]", 0).ids) - len(
         model.vocabulary.encode("", None, 0).ids

@@ -62,6 +62,14 @@ def test_a_language_model_without_a_pad_token_gets_one():
     assert vocabulary.pad_id in vocabulary.new_ids
 
 
+def test_a_tokenizer_that_pads_with_its_end_token_may_still_end_an_answer():
+    tokenizer = words(pad_token="<end>")
+    vocabulary = Vocabulary(tokenizer, PROMPT)
+    assert vocabulary.pad_id == vocabulary.end_id
+    assert vocabulary.end_id not in vocabulary.unsaid_ids
+    assert vocabulary.id_of["<box>"] in vocabulary.unsaid_ids
+
+
 @pytest.mark.parametrize("question", ["what is [SEG]?", "<image> again", "<region> and <box>"])
 def test_questions_may_not_hold_what_the_model_would_misread(question):
     vocabulary = Vocabulary(words(), PROMPT)
