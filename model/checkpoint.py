@@ -5,6 +5,7 @@
     │   ├── model.safetensors     what was trained, and what no path of the configuration gives
     │   ├── config.yaml           the configuration
     │   ├── categories.json       FICT, as in the shards' metadata
+    │   ├── pairs.json            names of the pairs that were learnt from
     │   ├── tokenizer/            Hugging Face files
     │   ├── optimizer.safetensors moments of each parameter
     │   └── state.json            step, best figure, fingerprint of the data
@@ -36,7 +37,7 @@ from model.vocabulary import Vocabulary, load_tokenizer
 from schemas.atomic import sync_folder, write_text
 from schemas.errors import OutputError, UsageError
 
-BEST = "best.json"
+BEST, PAIRS = "best.json", "pairs.json"
 WEIGHTS, MOMENTS, CONFIG, STATE = (
     "model.safetensors", "optimizer.safetensors", "config.yaml", "state.json",
 )  # fmt: skip
@@ -75,7 +76,10 @@ def load_model(folder: Path, device: str = "cpu") -> FifaMLLM:
     network = FifaNetwork(config.network, vocabulary, categories)
     load_weights(network, folder)
     network.to(device).eval()
-    return FifaMLLM(network, vocabulary, categories, config)
+    model = FifaMLLM(network, vocabulary, categories, config)
+    if (folder / PAIRS).is_file():
+        model.learnt = frozenset(json.loads((folder / PAIRS).read_text(encoding="utf-8")))
+    return model
 
 
 def latest(run: Path) -> Path | None:
@@ -122,6 +126,8 @@ def load_weights(network: FifaNetwork, folder: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{folder / WEIGHTS} cannot be read: {error}") from error
     known = dict(network.named_parameters())
+    if "trust" in state:
+        state["trust"] = state["trust"].reshape(1)  # it was a bare number once
     strange = sorted(set(saved_names(network)) ^ set(state))
     strange += [n for n in state if n in known and known[n].shape != state[n].shape]
     if strange:
@@ -163,6 +169,7 @@ def save(
         content = yaml.safe_dump(model.config.model_dump(mode="json"), sort_keys=False)
         (made / CONFIG).write_text(content, encoding="utf-8")
         (made / "categories.json").write_text(json.dumps(model.categories), encoding="utf-8")
+        (made / PAIRS).write_text(json.dumps(sorted(model.learnt or ())), encoding="utf-8")
         model.vocabulary.save(made / "tokenizer")
         (made / STATE).write_text(json.dumps(vars(trained)), encoding="utf-8")
         _sync(made)

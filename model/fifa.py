@@ -47,7 +47,12 @@ class FifaMLLM:
         vocabulary: Its tokenizer.
         categories: FICT as the shards' metadata holds it.
         config: What it was made and trained by.
+
+    Attributes:
+        learnt: Pairs that it learnt from, `dataset/pair`; None: not known.
     """
+
+    learnt: frozenset[str] | None = None
 
     def __init__(
         self,

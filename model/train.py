@@ -29,9 +29,10 @@ from model.fifa import FifaMLLM
 from model.log import Log
 from model.losses import NAMES, counts, total
 from model.order import Place, share
-from model.parallel import make_accelerator, moments_of, put_moments, weights_of
+from model.parallel import make_accelerator, moments_of, put_moments, spread, weights_of
 from model.samples import SIDES, Samples
 from model.signals import outlive_signals, stop_signals
+from model.splits import pairs
 from model.validate import validate
 from schemas.errors import TrainingDiverged, UsageError
 
@@ -77,7 +78,7 @@ class Trainer:
     ) -> None:
         self.model, self.samples, self.held_out, self.run = model, samples, held_out, run
         self.config: TrainConfig = model.config.train
-        self.accelerator = make_accelerator(self.config, model.network.layer_classes)
+        self.accelerator = make_accelerator(self.config)
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         if self.config.batch % self.ranks:
             raise UsageError(
@@ -86,15 +87,16 @@ class Trainer:
         self.trained, self.dropped = Trained(data=samples.fingerprint()), Counter[str]()
         self.waited = 0.0
         self.order = samples.order()
+        model.learnt = pairs(samples.shards, (row for row, _ in samples.places))
         before = checkpoint.latest(run)
         if before:
             _check_same(model.config, before)
             self.trained, moments = checkpoint.read_state(before, samples.fingerprint())
             checkpoint.load_weights(model.network, before)
-        optimizer = _optimizer(model.network, self.config)
         if self.config.recompute:
-            model.network.language.bare.gradient_checkpointing_enable()
-        self.network, self.optimizer = self.accelerator.prepare(model.network, optimizer)
+            model.network.language.bare.activation_checkpointing_enable()
+        self.network = spread(model.network, self.config, self.accelerator)
+        self.optimizer = self.accelerator.prepare(_optimizer(model.network, self.config))
         if before:
             put_moments(self.network, self.optimizer, moments)
 
@@ -196,7 +198,7 @@ class Trainer:
         return self._figures(sums, counted, norm, step), stop
 
     def _without_sync(self, holds: bool) -> AbstractContextManager[Any]:
-        """Lets gradients be summed over ranks with the last piece only."""
+        """Lets DDP sum gradients over ranks with the last piece only; parts have no room for it."""
         return self.accelerator.no_sync(self.network) if holds else nullcontext()
 
     def _over_ranks(self, values: torch.Tensor) -> torch.Tensor:
