@@ -77,6 +77,20 @@ def test_questions_may_not_hold_what_the_model_would_misread(question):
         vocabulary.encode(question, None, 1)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("{question} b <image>", "a . b <image> <image>"),
+        ("b <image> {question}", "b <image> <image> a ."),
+        ("{b} <image> {question} { }", "? b ? <image> <image> a . ? ?"),
+    ],
+)
+def test_a_template_may_have_the_question_first_and_braces(prompt, expected):
+    vocabulary = Vocabulary(words(), prompt)
+    ids = vocabulary.encode("a .", None, 2).ids
+    assert vocabulary.tokenizer.convert_ids_to_tokens(list(ids)) == expected.split()
+
+
 def test_a_missing_folder_and_a_wrong_template_are_named(tmp_path):
     with pytest.raises(UsageError, match="no tokenizer"):
         load_tokenizer(tmp_path)
