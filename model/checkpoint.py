@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,13 @@ class Trained:
         step: Steps done.
         best: Best figure so far; None where none was measured.
         data: Fingerprint of what it learns from; see `Samples.fingerprint`.
+        dropped: Questions that were left out so far, over all ranks, by reason.
     """
 
     step: int = 0
     best: float | None = None
     data: str = ""
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def load_model(folder: Path, device: str = "cpu") -> FifaMLLM:
@@ -101,17 +103,22 @@ def _chosen(folder: Path) -> Path:
 
 
 def saved_names(network: FifaNetwork) -> list[str]:
-    """Gives the parameters that a checkpoint holds: all that no path of the configuration gives."""
+    """Gives what a checkpoint holds of a network: all that no path of the configuration gives.
+
+    These are parameters, and buffers such as the running means of a BatchNorm.
+    """
     config = network.config
     given = [
         f"{part}."
         for part, path in (("encoder.vit", config.encoder.path), ("language", config.language.path))
         if path
     ]
+    stored = network.state_dict()
+    buffers = [(name, value) for name, value in network.named_buffers() if name in stored]
     return [
         name
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad or not name.startswith(tuple(given))
+        for name, value in [*network.named_parameters(), *buffers]
+        if value.requires_grad or not name.startswith(tuple(given))
     ]
 
 
@@ -125,10 +132,12 @@ def load_weights(network: FifaNetwork, folder: Path) -> None:
         state = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{folder / WEIGHTS} cannot be read: {error}") from error
-    known = dict(network.named_parameters())
+    buffers = dict(network.named_buffers())
+    known = dict(network.named_parameters()) | buffers
     if "trust" in state:
         state["trust"] = state["trust"].reshape(1)  # it was a bare number once
-    strange = sorted(set(saved_names(network)) ^ set(state))
+    older = set(buffers) - set(state)  # checkpoints without buffers
+    strange = sorted((set(saved_names(network)) ^ set(state)) - older)
     strange += [n for n in state if n in known and known[n].shape != state[n].shape]
     if strange:
         raise UsageError(

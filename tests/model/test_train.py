@@ -18,12 +18,13 @@ from model import checkpoint
 from model.answer import Prompt
 from model.checkpoint import load_model
 from model.data import Shards
+from model.descent import rate
 from model.log import Log
 from model.metrics.rows import EvaluationSet
 from model.order import Order
 from model.splits import split, unseen
 from model.start import make_model, train
-from model.train import Trainer, rate
+from model.train import Trainer
 from schemas.errors import TrainingDiverged, UsageError
 
 
@@ -411,6 +412,28 @@ def test_the_first_steps_ask_nothing(small, folder, tmp_path):
     assert not torch.allclose(weights[1][name], weights[2][name], atol=1e-4)
 
 
+def test_questions_that_are_left_out_are_counted_over_the_whole_run(small, folder, tmp_path):
+    config = small(train__steps=4, train__save_every=2, data__max_tokens=60)
+    outcome = train(config, folder, tmp_path)
+    shutil.rmtree(tmp_path / "step-00000004")  # as if the power had gone after two steps
+    first = log_of(tmp_path)
+    assert train(config, folder, tmp_path).trained == outcome.trained
+    assert log_of(tmp_path) == first
+    counts = [line["dropped"] for line in first]
+    assert 0 < counts[0] <= counts[1] < counts[-1] == outcome.trained.dropped["too_long"]
+
+
+def test_a_run_that_could_not_ask_a_question_does_not_begin(small, folder, tmp_path):
+    config = small(data__max_tokens=16)
+    with pytest.raises(UsageError, match=r"data\.max_tokens 16 has no room .* 5 of them"):
+        train(config, folder, tmp_path)
+    clips = small(data__frames=8, data__max_tokens=45)
+    with pytest.raises(UsageError, match=r"40 of them the image's \(8 x 5\)"):
+        train(clips, folder, tmp_path)
+    silent = small(data__max_tokens=16, train__steps=1, train__look=1)
+    assert train(silent, folder, tmp_path).trained.step == 1  # nothing is asked
+
+
 def test_the_command_trains_and_goes_on(small, folder, tmp_path, capsys):
     config = tmp_path / "config.yaml"
     short = small(data__max_tokens=60, data__val_share=0)
@@ -425,7 +448,14 @@ def test_the_command_trains_and_goes_on(small, folder, tmp_path, capsys):
     assert "step 2 of 2" in said
     assert "nothing was held out" in said
     assert len(log_of(tmp_path / "run")) == 2
-    with pytest.raises(SystemExit) as end:
-        main([*command, "--set", "train.stepz=3"])
-    assert end.value.code == 2
-    assert "train.stepz" in capsys.readouterr().err
+    for change, message in {
+        "train.stepz=3": "--set train.stepz: Extra inputs are not permitted (did you mean 'train.",
+        "network.language.prompt={question}<image>": "network.language.prompt: {question}",
+        "network.language.architecture={}": "network.language: set path to a model's folder, or",
+        "network.language.architecture={model_type: lama}": "network.language.architecture: ",
+        "network.encoder.architecture={}": "network.encoder: set path to a model, or architecture",
+    }.items():
+        with pytest.raises(SystemExit) as end:
+            main([*command[:5], "--out", str(tmp_path / "other"), "--set", change])
+        assert end.value.code == 2
+        assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
