@@ -65,7 +65,7 @@ def of_shards(model: FifaMLLM, data: Path, split: str, limit: int, truth: Path |
     inside = data / "source"
     folder = truth or (inside if (inside / TRUTH_FILE).is_file() else None)
     known = forge_knows(folder) if folder else unknown
-    rows = EvaluationSet(data, split, limit, known, model.config)
+    rows = EvaluationSet(data, split, limit, known, model.config, model.learnt)
     with ProgressBar() as progress:
         return evaluate(rows, with_baselines(model, rows, progress), progress)
 

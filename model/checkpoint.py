@@ -5,6 +5,7 @@
     │   ├── model.safetensors     what was trained, and what no path of the configuration gives
     │   ├── config.yaml           the configuration
     │   ├── categories.json       FICT, as in the shards' metadata
+    │   ├── pairs.json            names of the pairs that were learnt from
     │   ├── tokenizer/            Hugging Face files
     │   ├── optimizer.safetensors moments of each parameter
     │   └── state.json            step, best figure, fingerprint of the data
@@ -20,7 +21,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from model.vocabulary import Vocabulary, load_tokenizer
 from schemas.atomic import sync_folder, write_text
 from schemas.errors import OutputError, UsageError
 
-BEST = "best.json"
+BEST, PAIRS = "best.json", "pairs.json"
 WEIGHTS, MOMENTS, CONFIG, STATE = (
     "model.safetensors", "optimizer.safetensors", "config.yaml", "state.json",
 )  # fmt: skip
@@ -50,11 +51,13 @@ class Trained:
         step: Steps done.
         best: Best figure so far; None where none was measured.
         data: Fingerprint of what it learns from; see `Samples.fingerprint`.
+        dropped: Questions that were left out so far, over all ranks, by reason.
     """
 
     step: int = 0
     best: float | None = None
     data: str = ""
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 def load_model(folder: Path, device: str = "cpu") -> FifaMLLM:
@@ -75,7 +78,10 @@ def load_model(folder: Path, device: str = "cpu") -> FifaMLLM:
     network = FifaNetwork(config.network, vocabulary, categories)
     load_weights(network, folder)
     network.to(device).eval()
-    return FifaMLLM(network, vocabulary, categories, config)
+    model = FifaMLLM(network, vocabulary, categories, config)
+    if (folder / PAIRS).is_file():
+        model.learnt = frozenset(json.loads((folder / PAIRS).read_text(encoding="utf-8")))
+    return model
 
 
 def latest(run: Path) -> Path | None:
@@ -97,17 +103,22 @@ def _chosen(folder: Path) -> Path:
 
 
 def saved_names(network: FifaNetwork) -> list[str]:
-    """Gives the parameters that a checkpoint holds: all that no path of the configuration gives."""
+    """Gives what a checkpoint holds of a network: all that no path of the configuration gives.
+
+    These are parameters, and buffers such as the running means of a BatchNorm.
+    """
     config = network.config
     given = [
         f"{part}."
         for part, path in (("encoder.vit", config.encoder.path), ("language", config.language.path))
         if path
     ]
+    stored = network.state_dict()
+    buffers = [(name, value) for name, value in network.named_buffers() if name in stored]
     return [
         name
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad or not name.startswith(tuple(given))
+        for name, value in [*network.named_parameters(), *buffers]
+        if value.requires_grad or not name.startswith(tuple(given))
     ]
 
 
@@ -121,8 +132,12 @@ def load_weights(network: FifaNetwork, folder: Path) -> None:
         state = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{folder / WEIGHTS} cannot be read: {error}") from error
-    known = dict(network.named_parameters())
-    strange = sorted(set(saved_names(network)) ^ set(state))
+    buffers = dict(network.named_buffers())
+    known = dict(network.named_parameters()) | buffers
+    if "trust" in state:
+        state["trust"] = state["trust"].reshape(1)  # it was a bare number once
+    older = set(buffers) - set(state)  # checkpoints without buffers
+    strange = sorted((set(saved_names(network)) ^ set(state)) - older)
     strange += [n for n in state if n in known and known[n].shape != state[n].shape]
     if strange:
         raise UsageError(
@@ -163,6 +178,7 @@ def save(
         content = yaml.safe_dump(model.config.model_dump(mode="json"), sort_keys=False)
         (made / CONFIG).write_text(content, encoding="utf-8")
         (made / "categories.json").write_text(json.dumps(model.categories), encoding="utf-8")
+        (made / PAIRS).write_text(json.dumps(sorted(model.learnt or ())), encoding="utf-8")
         model.vocabulary.save(made / "tokenizer")
         (made / STATE).write_text(json.dumps(vars(trained)), encoding="utf-8")
         _sync(made)

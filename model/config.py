@@ -67,7 +67,7 @@ class DataConfig(Settings):
     max_tokens: int = Field(1024, ge=16, description="samples longer than this are dropped")
     window: int = Field(4, ge=1, description="row groups among which rows are shuffled")
     erase: float = Field(0, ge=0, le=1, description="share of samples with rectangles laid over")
-    frames: int = Field(1, ge=1, description="above 1: clips of a pair, for video-level questions")
+    frames: int = Field(1, ge=1, description="above 1: clips of a pair, asked Det, Cls, I-TOE")
     val_share: float = Field(0.1, ge=0, lt=1, description="of pairs, where shards have no `val`")
     workers: int = Field(0, ge=0, description="processes that read and decode")
 
@@ -140,21 +140,46 @@ def load_config(name: str | Path, changes: dict[str, Any] | None = None) -> Mode
         raise UsageError(
             f"no preset or file '{name}'{nearest(str(name), known)}; presets: {', '.join(known)}"
         )
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    content = _read(path)
     for key, value in (changes or {}).items():
-        _set(content, key.split("."), value)
+        _set(content, key, value)
     try:
         return ModelConfig.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{path}: {where or 'the whole'}: {first['msg']}") from error
+        raise UsageError(_wrong(error, path, list(changes or {}))) from error
 
 
-def _set(content: dict[str, Any], keys: list[str], value: object) -> None:
-    for key in keys[:-1]:
-        content = content.setdefault(key, {})
-    content[keys[-1]] = value
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(content or {}, dict):
+        raise UsageError(f"{path} must hold keys with values, not a {type(content).__name__}")
+    return content or {}
+
+
+def _set(content: dict[str, Any], key: str, value: object) -> None:
+    *above, last = key.split(".")
+    for number, each in enumerate(above, 1):
+        inside = content.setdefault(each, {})
+        if not isinstance(inside, dict):
+            raise UsageError(f"--set {key}: {'.'.join(above[:number])} is a value, not a block")
+        content = inside
+    content[last] = value
+
+
+def _wrong(error: ValidationError, path: Path, changed: list[str]) -> str:
+    """Says what is wrong, and where: in a change from outside, or in the file."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    own = [each for each in changed if f"{where}.".startswith(f"{each}.") or
+           f"{each}.".startswith(f"{where}.")]  # fmt: skip
+    key = own[-1] if own else where or "the whole"
+    near = ""
+    if first["type"] == "extra_forbidden":
+        near = nearest(key, _flat(ModelConfig().model_dump(mode="json")))
+    return f"{'--set' if own else f'{path}:'} {key}: {first['msg']}{near}"
 
 
 def differences(one: ModelConfig, other: ModelConfig) -> list[str]:

@@ -181,6 +181,8 @@ ENCODERS: dict[str, Callable[[EncoderConfig, int], Any]] = {"clip": ClipEncoder}
 
 
 def _load(config: EncoderConfig, image_size: int) -> Any:
+    if not (config.path or config.architecture):
+        raise UsageError("network.encoder: set path to a model, or architecture for a random one")
     if not config.path:
         return CLIPVisionModel(CLIPVisionConfig(image_size=image_size, **config.architecture))
     path = Path(config.path)

@@ -47,7 +47,12 @@ class FifaMLLM:
         vocabulary: Its tokenizer.
         categories: FICT as the shards' metadata holds it.
         config: What it was made and trained by.
+
+    Attributes:
+        learnt: Pairs that it learnt from, `dataset/pair`; None: not known.
     """
+
+    learnt: frozenset[str] | None = None
 
     def __init__(
         self,
@@ -119,7 +124,9 @@ class FifaMLLM:
         cache, limit = DynamicCache(), self.config.network.max_new_tokens
         states_QLD = self.network.language(embeds_QLD, attention_QK, cache)
         for _turn in range(limit):
-            next_Q = self.network.language.logits(states_QLD[:, -1]).argmax(dim=-1)
+            logits_QV = self.network.language.logits(states_QLD[:, -1])
+            logits_QV[:, self.vocabulary.unsaid_ids] = -torch.inf  # they would be read as places
+            next_Q = logits_QV.argmax(dim=-1)
             if not self._keep(said, next_Q.tolist()):
                 break
             attention_QK = functional.pad(attention_QK, (0, 1), value=1)

@@ -88,17 +88,27 @@ def _load(config: LanguageConfig, vocabulary: Vocabulary) -> Any:
                 f"language.path: no model can be read from {config.path}: {error}"
             ) from error
     else:
-        known = AutoConfig.for_model(
+        model = auto.from_config(_architecture(config, vocabulary))
+    if model.get_input_embeddings().weight.shape[0] < len(vocabulary):
+        model.resize_token_embeddings(len(vocabulary))
+    return model
+
+
+def _architecture(config: LanguageConfig, vocabulary: Vocabulary) -> Any:
+    if "model_type" not in config.architecture:
+        raise UsageError(
+            "network.language: set path to a model's folder, or architecture with a model_type"
+        )
+    try:
+        return AutoConfig.for_model(
             **{"tie_word_embeddings": True, **config.architecture},
             vocab_size=len(vocabulary),
             pad_token_id=vocabulary.pad_id,
             bos_token_id=None,
             eos_token_id=vocabulary.end_id,
         )
-        model = auto.from_config(known)
-    if model.get_input_embeddings().weight.shape[0] < len(vocabulary):
-        model.resize_token_embeddings(len(vocabulary))
-    return model
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"network.language.architecture: {error}") from error
 
 
 def _adapted(model: Any, config: LanguageConfig, vocabulary: Vocabulary) -> Any:

@@ -108,7 +108,7 @@ class FifaNetwork(nn.Module):
         self.regions = RegionPrompt(width, state, above)
         self.heads = Heads(width, above)
         self.masks = DECODERS[config.masks](width, state)
-        self.trust = nn.Parameter(torch.tensor(4.0))  # how much a pointing question counts
+        self.trust = nn.Parameter(torch.tensor([4.0]))  # how much a pointing question counts
 
     @property
     def layer_classes(self) -> list[str]:

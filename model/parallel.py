@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from accelerate import Accelerator, FullyShardedDataParallelPlugin
+from accelerate import Accelerator
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -14,37 +14,46 @@ from torch.distributed.checkpoint.state_dict import (
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from model.config import TrainConfig
+from model.network import FifaNetwork
 from schemas.errors import BackendUnavailable
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-def make_accelerator(config: TrainConfig, layers: Sequence[str]) -> Accelerator:
+def make_accelerator(config: TrainConfig) -> Accelerator:
     """Makes the accelerator that a configuration asks for.
 
-    Args:
-        config: Precision and parallelism.
-        layers: Classes of the layers that FSDP2 gathers one by one.
-
     Raises:
-        BackendUnavailable: This machine cannot do that.
+        BackendUnavailable: This machine has no such precision.
     """
-    precision = "bf16" if config.precision == "bf16" else "no"
-    plugin = None
-    if config.parallel == "fsdp2":
-        plugin = FullyShardedDataParallelPlugin(
-            fsdp_version=2, auto_wrap_policy="transformer_based_wrap",
-            transformer_cls_names_to_wrap=list(layers), reshard_after_forward=True,
-            cpu_ram_efficient_loading=False,
-        )  # fmt: skip
     try:
-        return Accelerator(mixed_precision=precision, fsdp_plugin=plugin)
+        return Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
     except (ValueError, RuntimeError) as error:
-        raise BackendUnavailable(
-            f"train.precision {config.precision} with {config.parallel}: {error}"
-        ) from error
+        raise BackendUnavailable(f"train.precision {config.precision}: {error}") from error
+
+
+def spread(network: FifaNetwork, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
+    """Puts a network on the ranks, whole or in parts, which are gathered layer by layer.
+
+    Parts are fp32, as the whole is, and bf16 is autocast's in both: the arithmetic is the same.
+    Parameters are other objects afterwards where a network is in parts.
+    """
+    ranks, device = accelerator.num_processes, accelerator.device
+    if config.parallel == "ddp" or ranks == 1:
+        whole: nn.Module = accelerator.prepare_model(network)
+        return whole
+    network.to(device)
+    mesh, layers = init_device_mesh(device.type, (ranks,)), network.layer_classes
+    for module in list(network.modules()):
+        if type(module).__name__ in layers:
+            fully_shard(module, mesh=mesh)
+    fully_shard(network, mesh=mesh)
+    parts: nn.Module = accelerator.prepare_model(network, evaluation_mode=True)  # autocast alone
+    return parts
 
 
 def weights_of(network: nn.Module, names: Iterable[str]) -> dict[str, torch.Tensor]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Set
 
 from model.config import ModelConfig
-from model.data import Shards
+from model.data import Row, Shards
 
 LEARNT = ("train", "", None)
 VAL, TEST = "val", "test"
@@ -29,17 +30,34 @@ def split(shards: Shards, config: ModelConfig) -> tuple[list[int], list[int]]:
     return (kept, held_out) if kept else (learnt, [])
 
 
-def unseen(shards: Shards, config: ModelConfig) -> tuple[list[int], str]:
+def pairs(shards: Shards, rows: Iterable[int]) -> frozenset[str]:
+    """Gives the names of the pairs of some rows, `dataset/pair`."""
+    facts = shards.facts.to_pylist()
+    return frozenset(pair_of(facts[row]) for row in rows)
+
+
+def pair_of(fact: Row) -> str:
+    """Gives the name of a row's pair; its methods and compressions share it."""
+    return f"{fact['dataset']}/{fact['pair']}"
+
+
+def unseen(shards: Shards, learnt: Set[int]) -> tuple[list[int], str]:
     """Gives the rows that a model is scored on if nothing else is said, and what they are.
 
-    Those of the split `test`; where there is none, those that `split` holds out; else all.
+    Those of the split `test`; where there is none, those that were not learnt; else all.
+
+    Args:
+        shards: The shards.
+        learnt: Rows of them that the model learnt from.
     """
     splits = shards.facts.column("split").to_pylist()
     tests = [k for k, one in enumerate(splits) if one == TEST]
     if tests:
         return tests, f"the split {TEST}"
-    held_out = split(shards, config)[1]
-    return (held_out, "held out") if held_out else (list(range(len(shards))), "all")
+    held_out = [k for k in range(len(shards)) if k not in learnt]
+    if not held_out:
+        return list(range(len(shards))), "all"
+    return held_out, "held out" if learnt else "all, of pairs that it did not learn from"
 
 
 def _chance(*words: str) -> float:

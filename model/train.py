@@ -18,25 +18,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from model import checkpoint
 from model.batch import Batch, Collate
 from model.checkpoint import Trained
 from model.config import ModelConfig, TrainConfig, differences, load_config
+from model.descent import make_optimizer, rate
 from model.fifa import FifaMLLM
 from model.log import Log
 from model.losses import NAMES, counts, total
 from model.order import Place, share
-from model.parallel import make_accelerator, moments_of, put_moments, weights_of
-from model.samples import SIDES, Samples
+from model.parallel import make_accelerator, moments_of, put_moments, spread, weights_of
+from model.room import check_room
+from model.samples import MASKS_DIFFER, SIDES, TOO_LONG, Samples
 from model.signals import outlive_signals, stop_signals
+from model.splits import pairs
 from model.validate import validate
 from schemas.errors import TrainingDiverged, UsageError
 
 Progress = Callable[[str, int, int], None]
 """Takes a stage, the steps done and the steps in all."""
+REASONS = (TOO_LONG, MASKS_DIFFER)
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,12 @@ class Outcome:
     Attributes:
         trained: How far it came.
         stopped: Whether a signal ended it early.
-        dropped: Questions that were left out, by reason.
         held_out: Rows that were not learnt, to validate on.
         waited: Share of the time, 0..1, that training waited for samples.
     """
 
     trained: Trained
     stopped: bool
-    dropped: Counter[str]
     held_out: int
     waited: float
 
@@ -68,8 +69,8 @@ class Trainer:
         run: Folder of the run; where it holds checkpoints, the run goes on from the latest.
 
     Raises:
-        UsageError: The batch cannot be shared among the ranks, or the folder holds a run of another
-            configuration or on other data.
+        UsageError: The batch cannot be shared among the ranks, no question fits into the longest
+            text, or the folder holds a run of another configuration or on other data.
     """
 
     def __init__(
@@ -77,24 +78,26 @@ class Trainer:
     ) -> None:
         self.model, self.samples, self.held_out, self.run = model, samples, held_out, run
         self.config: TrainConfig = model.config.train
-        self.accelerator = make_accelerator(self.config, model.network.layer_classes)
+        self.accelerator = make_accelerator(self.config)
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         if self.config.batch % self.ranks:
             raise UsageError(
                 f"train.batch {self.config.batch} cannot be shared by {self.ranks} ranks"
             )
-        self.trained, self.dropped = Trained(data=samples.fingerprint()), Counter[str]()
-        self.waited = 0.0
+        if self.config.look < self.config.steps:
+            check_room(samples)
+        self.trained, self.waited = Trained(data=samples.fingerprint()), 0.0
         self.order = samples.order()
+        model.learnt = pairs(samples.shards, (row for row, _ in samples.places))
         before = checkpoint.latest(run)
         if before:
             _check_same(model.config, before)
             self.trained, moments = checkpoint.read_state(before, samples.fingerprint())
             checkpoint.load_weights(model.network, before)
-        optimizer = _optimizer(model.network, self.config)
         if self.config.recompute:
-            model.network.language.bare.gradient_checkpointing_enable()
-        self.network, self.optimizer = self.accelerator.prepare(model.network, optimizer)
+            model.network.language.bare.activation_checkpointing_enable()
+        self.network = spread(model.network, self.config, self.accelerator)
+        self.optimizer = self.accelerator.prepare(make_optimizer(model.network, self.config))
         if before:
             put_moments(self.network, self.optimizer, moments)
 
@@ -120,7 +123,7 @@ class Trainer:
                     break
         rows = len(self.held_out) // len(SIDES) if self.held_out else 0
         waited = self.waited / (time.perf_counter() - began)
-        return Outcome(self.trained, stopped, self.dropped, rows, waited)
+        return Outcome(self.trained, stopped, rows, waited)
 
     @property
     def _is_main(self) -> bool:
@@ -173,13 +176,15 @@ class Trainer:
         """Does one step; gives its figures, and whether any rank was asked to stop by its end."""
         self.network.train()
         torch.manual_seed(hash((self.config.seed, step, self.rank)))
-        counted = torch.stack([counts(piece) for piece in pieces]).sum(dim=0)
-        counted = self._over_ranks(counted).cpu()
+        known = torch.stack([torch.cat([counts(one), _left_out(one)]) for one in pieces])
+        known = self._over_ranks(known.sum(dim=0)).cpu()
+        counted, left_out = known[: len(NAMES)], known[len(NAMES) :].int().tolist()
+        dropped = Counter(self.trained.dropped) + Counter(dict(zip(REASONS, left_out, strict=True)))
+        self.trained = replace(self.trained, dropped=dict(dropped))
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * rate(self.config, step)
         sums = torch.zeros(len(NAMES) + 2, dtype=torch.float64, device=self.accelerator.device)
         for at, piece in enumerate(pieces):
-            self.dropped += piece.dropped
             with self._without_sync(at + 1 < len(pieces)):
                 found = self.network(piece.to(self.accelerator.device))
                 loss = total(found.losses, counted, self.config.loss)
@@ -196,7 +201,7 @@ class Trainer:
         return self._figures(sums, counted, norm, step), stop
 
     def _without_sync(self, holds: bool) -> AbstractContextManager[Any]:
-        """Lets gradients be summed over ranks with the last piece only."""
+        """Lets DDP sum gradients over ranks with the last piece only; parts have no room for it."""
         return self.accelerator.no_sync(self.network) if holds else nullcontext()
 
     def _over_ranks(self, values: torch.Tensor) -> torch.Tensor:
@@ -225,6 +230,7 @@ class Trainer:
             **dict(zip(NAMES, means, strict=True)),
             "mask_iou": float(sums[-2] / counted[1].clamp(min=1)),
             "token_accuracy": float(sums[-1] / counted[0].clamp(min=1)),
+            "dropped": sum(self.trained.dropped.values()),
             "lr": rate(self.config, step),
             "gradient": norm,
         }
@@ -253,34 +259,9 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
 
-def rate(config: TrainConfig, step: int) -> float:
-    """Gives the learning rate of a step: a linear warm-up, then half a cosine to a tenth.
-
-    It begins again with the first questions: the language model learns nothing before them.
-    """
-    look = min(config.look, config.steps)
-    first, end = (0, look) if step < look else (look, config.steps)
-    since, steps = step - first, end - first
-    done = max(0, since - config.warmup) / max(1, steps - config.warmup)
-    warm = min(1.0, (since + 1) / max(1, config.warmup))
-    return config.lr * warm * (0.55 + 0.45 * math.cos(math.pi * min(1.0, done)))
-
-
-def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Makes an optimizer; norms, biases and embeddings do not decay."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            slow = config.encoder_lr if name.startswith("encoder.vit.") else 1.0
-            decay = config.weight_decay if parameter.ndim > 1 and "embed" not in name else 0.0
-            groups.setdefault((slow, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": own, "share": slow, "weight_decay": decay, "lr": config.lr}
-            for (slow, decay), own in groups.items()
-        ],
-        betas=(0.9, 0.98),
-    )
+def _left_out(piece: Batch) -> torch.Tensor:
+    """Gives how many of a piece's questions were left out, by reason."""
+    return torch.tensor([piece.dropped[why] for why in REASONS], dtype=torch.float64)
 
 
 def _check_same(config: ModelConfig, before: Path) -> None:

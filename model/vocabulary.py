@@ -21,7 +21,7 @@ from schemas.records import SEG
 IMAGE, REGION, BOX = "<image>", "<region>", "<box>"
 PHRASE, PHRASE_END = "<p>", "</p>"
 MARKS = (IMAGE, REGION, BOX, SEG, PHRASE, PHRASE_END)
-PAD, END = "<pad>", "<end>"
+PAD, END, PLACE = "<pad>", "<end>", "{question}"
 KEPT = 20_000
 """Texts whose tokens are remembered: few questions and sentences are asked of many images."""
 IGNORED = -100
@@ -47,15 +47,16 @@ class Vocabulary:
     Args:
         tokenizer: Any Hugging Face tokenizer; marks that it lacks are added, and a pad token where
             it has none.
-        prompt: Template of what stands before an answer, with `<image>` and `{question}`.
+        prompt: Template of what stands before an answer, with `<image>` and `{question}` in any
+            order.
 
     Raises:
         UsageError: A mark is not one token, there is no end token, or the template lacks a place.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt: str) -> None:
-        if prompt.count(IMAGE) != 1 or prompt.count("{question}") != 1:
-            raise UsageError(f"language.prompt must hold {IMAGE} and {{question}} once: {prompt!r}")
+        if prompt.count(IMAGE) != 1 or prompt.count(PLACE) != 1:
+            raise UsageError(f"language.prompt must hold {IMAGE} and {PLACE} once: {prompt!r}")
         self.tokenizer, self.prompt = tokenizer, prompt
         missing = [mark for mark in MARKS if not _is_one(tokenizer, mark)]
         tokenizer.add_tokens(missing, special_tokens=True)
@@ -79,6 +80,12 @@ class Vocabulary:
         """Gives the ids whose embeddings must be learnt even where the rest is frozen."""
         return sorted({*self.id_of.values(), self.pad_id})
 
+    @property
+    def unsaid_ids(self) -> list[int]:
+        """Gives the ids that no answer holds: places in a question, and padding."""
+        places = (self.id_of[mark] for mark in (IMAGE, REGION, BOX))
+        return sorted({*places, self.pad_id} - {self.end_id})  # padding is the end in some
+
     def encode(self, question: str, answer: str | None, image_tokens: int) -> Encoded:
         """Encodes a question, and its answer with the end token where there is one.
 
@@ -91,12 +98,12 @@ class Vocabulary:
             UsageError: The question holds a mark that it may not, or more than one query.
         """
         check_question(question)
-        before, after = self.prompt.split(IMAGE)
+        before, after = (half.replace(PLACE, question) for half in self.prompt.split(IMAGE))
         head = self._ids(before) if before else ()
         if self.tokenizer.bos_token_id is not None:
             head = (int(self.tokenizer.bos_token_id), *head)
         prompt = [*head, *[self.id_of[IMAGE]] * image_tokens]
-        prompt += self._ids(after.format(question=question))
+        prompt += self._ids(after)
         if answer is None:
             return Encoded(tuple(prompt), len(prompt))
         return Encoded((*prompt, *self._ids(answer), self.end_id), len(prompt))

@@ -23,7 +23,7 @@ device_option = click.option("--device", default="cpu", show_default=True, help=
 )  # fmt: skip
 @click.option(
     "--split", default="",
-    help="Only rows of this split, or all; default: test, or what training held out.",
+    help="Only rows of this split, or all; default: test, or pairs it did not learn.",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="At most so many rows, evenly; default: all.")
 @click.option(

@@ -38,7 +38,7 @@ def train(preset: str, data: Path, out: Path, changes: tuple[str, ...]) -> int:
     config = load_config(preset, dict(_change(each) for each in changes))
     with progress_bar() as progress:
         outcome = run(config, data, out, progress)
-    dropped = ", ".join(f"{n} {why}" for why, n in sorted(outcome.dropped.items()))
+    dropped = ", ".join(f"{n} {why}" for why, n in sorted(outcome.trained.dropped.items()))
     click.echo(
         f"step {outcome.trained.step} of {config.train.steps} in {out}/"
         + (f"; questions left out: {dropped}" if dropped else "")
@@ -54,4 +54,10 @@ def _change(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise click.BadParameter(f"'{text}' is not KEY=VALUE", param_hint="--set")
-    return key, yaml.safe_load(value)
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise click.BadParameter(
+            f"{key}: {value} is no YAML value; in quotes of its own it is a text: '{key}=\"...\"'",
+            param_hint="--set",
+        ) from None

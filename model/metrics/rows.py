@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,11 @@ class EvaluationSet:
         known: What a forge knows of the rows.
         learner: Configuration of a model that may have learnt from this folder; an empty `split`
             then takes the rows of `model.splits.unseen`.
+        pairs: Pairs that it learnt from; None: those that `model.splits.split` would let it.
 
     Attributes:
         chosen: Which rows these are, in words.
-        learnt: How many of them a model of that configuration learnt from.
+        learnt: How many of them are of pairs that the model learnt from.
         concepts: The concept tree of the shards.
         book: Reads sentences by the wordings of all claims of the shards.
         knows_truth: The forge knew a row that was given.
@@ -88,6 +89,7 @@ class EvaluationSet:
         limit: int = 0,
         known: Known = unknown,
         learner: ModelConfig | None = None,
+        pairs: Set[str] | None = None,
     ) -> None:
         below = folder / "annotations"
         self._shards = Shards(below if below.is_dir() else folder)
@@ -95,13 +97,18 @@ class EvaluationSet:
         self.book = _phrasebook(self._shards.paths, self.concepts)
         self.knows_truth = False
         self._known, self._facts = known, self._shards.facts.to_pylist()
+        learnt = self._learnt(learner, pairs) if learner else set()
         if learner and not split:
-            rows, self.chosen = splits.unseen(self._shards, learner)
+            rows, self.chosen = splits.unseen(self._shards, learnt)
         else:
             rows, self.chosen = self._of(split or ALL)
         self._rows = _evenly(rows, limit)
-        learnt = splits.split(self._shards, learner)[0] if learner else []
-        self.learnt = len(set(self._rows) & set(learnt))
+        self.learnt = len(set(self._rows) & learnt)
+
+    def _learnt(self, learner: ModelConfig, pairs: Set[str] | None) -> set[int]:
+        if pairs is None:
+            return set(splits.split(self._shards, learner)[0])
+        return {n for n, facts in enumerate(self._facts) if splits.pair_of(facts) in pairs}
 
     def _of(self, split: str) -> tuple[list[int], str]:
         if split == ALL:

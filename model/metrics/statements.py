@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from model.answer import Answer
 from model.metrics.case import Case, Figures, Truth, mean, share
 from model.metrics.concepts import Concepts
 from schemas.phrasebook import Phrasebook, Stated, plain, sentences
+
+_PHRASE = re.compile(r"<p>\s*([^<]*?)\s*</p>")
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Statements:
 def statements(text: str, book: Phrasebook) -> tuple[set[str], set[Stated]]:
     """Gives the regions and the claims of an answer."""
     claims = {stated for one in sentences(text) if (stated := book.read(one))}
-    tagged = {book.region(one) for one in sentences(text) if "<p>" in one}
+    tagged = {one.lower() for one in _PHRASE.findall(text)}
     return {claim.region for claim in claims} | tagged, claims
 
 

@@ -1,13 +1,17 @@
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from model import checkpoint
 from model import encoder as encoders
+from model.checkpoint import load_model
 from model.config import EncoderConfig
 from model.encoder import ClipEncoder, convert_openai, read_openai
 from model.fifa import FifaMLLM
 from model.network import FifaNetwork
+from model.start import make_model, train
 from schemas.errors import UsageError
 
 ARCHITECTURE = {
@@ -137,6 +141,39 @@ def test_another_encoder_fits_into_the_slot(monkeypatch, small, model, shards):
     assert other.see(image).artifact.shape == (60, 60)
 
 
+class Normed(Convolutions):
+    """The same with running means, which no gradient teaches."""
+
+    def __init__(self, config, image_size):
+        super().__init__(config, image_size)
+        self.norm = nn.BatchNorm2d(12)
+        self.register_buffer("scratch", torch.zeros(1), persistent=False)
+
+    def forward(self, images):
+        fine, coarse = super().forward(images)
+        return fine, self.norm(coarse)
+
+
+def test_running_means_of_an_encoder_are_kept(monkeypatch, small, folder, shards, tmp_path):
+    monkeypatch.setitem(encoders.ENCODERS, "normed", Normed)
+    config = small(network__encoder={"kind": "normed"}, network__shuffle=1, train__steps=2)
+    made = []
+    monkeypatch.setattr(
+        "model.start.make_model", lambda *args: made.append(make_model(*args)) or made[-1]
+    )
+    train(config, folder, tmp_path)
+    trained = made[0].network.encoder.norm.running_mean
+    assert trained.abs().min() > 0
+    folder_of = tmp_path / "step-00000002"
+    assert torch.equal(load_model(tmp_path).network.encoder.norm.running_mean, trained)
+    weights = load_file(folder_of / checkpoint.WEIGHTS)
+    assert [name for name in weights if name.startswith("encoder.norm.running")]
+    assert "encoder.scratch" not in weights
+    bare = {name: value for name, value in weights.items() if "running" not in name}
+    save_file(bare, folder_of / checkpoint.WEIGHTS)  # as older checkpoints were
+    assert load_model(tmp_path).network.encoder.norm.running_mean.abs().max() == 0
+
+
 def test_an_unknown_encoder_is_named(small, model, shards):
     config = small(network__encoder={"kind": "klip"})
     with pytest.raises(UsageError, match=r"no 'klip' \(did you mean 'clip'\?\)"):
@@ -160,8 +197,7 @@ def test_convolutions_beside_a_pretrained_encoder_change_nothing_at_first(pretra
 
 
 def test_only_the_transformer_is_frozen_or_slow(pretrained, small, shards, tmp_path):
-    from model.start import make_model
-    from model.train import _optimizer
+    from model.descent import make_optimizer
 
     changes = {"path": pretrained, "layers": (1, 2), "detail": 8}
     config = small(network__encoder=changes | {"frozen": True})
@@ -171,6 +207,6 @@ def test_only_the_transformer_is_frozen_or_slow(pretrained, small, shards, tmp_p
     assert any(name.startswith("detail.") for name in learns)
     config = small(network__encoder=changes, train__encoder_lr=0.1)
     network = make_model(config, shards, tmp_path / "none").network
-    groups = _optimizer(network, config.train).param_groups
+    groups = make_optimizer(network, config.train).param_groups
     slow = {id(one) for group in groups for one in group["params"] if group["share"] == 0.1}
     assert slow == {id(one) for one in network.encoder.vit.parameters()}

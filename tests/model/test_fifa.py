@@ -1,9 +1,12 @@
+from collections import Counter
+
 import pytest
 import torch
 from torch.nn import functional
 
 from model.answer import Prompt
-from model.batch import Collate
+from model.batch import Collate, point
+from model.data import Asked, View, soft
 from model.fifa import MOST_MASKS, mask_at
 from model.samples import Sample
 from schemas.errors import UsageError
@@ -32,32 +35,47 @@ def force(monkeypatch, model, answers):
 
 
 @torch.no_grad()
-def forced_logits(model, image, question, answer):
-    """Gives the masks' logits of an answer that is read at once, without a cache."""
-    encoded = model.vocabulary.encode(question, answer, model.network.image_tokens)
-    batch = Collate(model.vocabulary)
-    ids = torch.tensor([encoded.ids])
-    pointed = batch_of_nothing(model)
-    features = model.network.look(model._pixels(image[None]))
-    one = torch.tensor([1])
-    embeds = model.network.embed(ids, torch.tensor([0]), pointed, features, one)
-    states = model.network.language(embeds)[0]
-    at = (ids[0] == batch.seg).nonzero()[:, 0]
-    nowhere = torch.zeros_like(features.looked.artifact_FHW).expand(len(at), -1, -1)
-    return model.network.decode(states[at], torch.zeros_like(at), nowhere, features)
+def forced(model, monkeypatch, image, prompt, answer):
+    """Gives the masks' logits as training reads an answer: a batch through the whole network."""
+    size = model.size
+    blank = torch.zeros(size, size)
+    view = View(
+        "a", "fake", model._pixels(image[None])[0], blank, blank.long(), torch.zeros(3, size, size)
+    )
+    query = None if prompt.query is None else soft(prompt.query.numpy(), size)
+    asked = Asked(
+        "R-AGE", prompt.question, answer, blank.expand(answer.count("[SEG]"), -1, -1), query,
+        prompt.query_category_id,
+    )  # fmt: skip
+    encoded = model.vocabulary.encode(prompt.question, answer, model.network.image_tokens)
+    batch = Collate(model.vocabulary)([Sample((view,), ((asked, encoded),), Counter())])
+    found, decode = [], model.network.decode
+    model.network.eval()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            model.network, "decode", lambda *args: found.append(decode(*args)) or found[-1]
+        )
+        model.network(batch)
+    return found[0]
 
 
-def teacher_forced(model, image, question, answer):
-    return mask_at(forced_logits(model, image, question, answer), image.shape[-2:])
+def box_of(height, width):
+    box = torch.zeros(height, width)
+    box[13:51, 20:71] = 1
+    return box
 
 
-def batch_of_nothing(model):
-    from model.batch import point
+PROMPTS = {
+    "plain": Prompt(QUESTION),
+    "box": Prompt("What was changed in <box>?", box_of(90, 90)),
+    "region": Prompt("What was changed of the nose <region>?", box_of(90, 90), 5),
+    "node": Prompt("What was changed of the nose <region>?", None, 5),
+}
 
-    return point([], model.size)
 
-
-def test_generated_masks_are_those_of_the_forced_text_pixel_by_pixel(model, monkeypatch):
+@pytest.mark.parametrize("answer", ["No [SEG]", THREE], ids=["one", "three"])
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_generated_masks_are_those_of_training_pixel_by_pixel(model, monkeypatch, kind, answer):
     torch.manual_seed(1)
     for part in (model.network.neck, model.network.masks.end):
         for parameter in part.parameters():
@@ -67,24 +85,19 @@ def test_generated_masks_are_those_of_the_forced_text_pixel_by_pixel(model, monk
     model.config = model.config.model_copy(
         update={"network": model.config.network.model_copy(update={"max_new_tokens": 200})}
     )
-    middle = forced_logits(model, image, QUESTION, THREE).median()
+    prompt = PROMPTS[kind]
+    middle = forced(model, monkeypatch, image, prompt, answer).median()
     with torch.no_grad():
         model.network.masks.end[1].bias[-1] -= middle
-    forced = teacher_forced(model, image, QUESTION, THREE)
-    one = "No [SEG]"
-    alone = teacher_forced(model, image, "Which pixels, and where, and why were they changed?", one)
-    force(monkeypatch, model, [THREE, one])
-    prompts = [
-        Prompt(QUESTION),
-        Prompt("Which pixels, and where, and why were they changed?"),  # longer: padding in front
-    ]
-    said, short = model.answer(image, prompts)
-    assert (said.text, short.text) == (THREE, one)
-    assert said.masks.shape == (3, 90, 90)
-    assert 0 < int(forced.sum()) < forced.numel()
-    assert torch.equal(said.masks, forced)
-    assert torch.equal(short.masks, alone)
-    assert not torch.equal(forced[0], forced[1])
+    expected = mask_at(forced(model, monkeypatch, image, prompt, answer), (90, 90))
+    force(monkeypatch, model, [answer, "real"])
+    longer = Prompt("Which pixels, and where, and why were they changed?")  # padding in front
+    said, _ = model.answer(image, [prompt, longer])
+    assert said.text == answer
+    assert said.masks.shape == (answer.count("[SEG]"), 90, 90)
+    assert 0 < int(expected.sum()) < expected.numel()
+    assert torch.equal(said.masks, expected)
+    assert len({mask.numpy().tobytes() for mask in expected}) == len(expected)
 
 
 def test_masks_are_scaled_one_by_one_and_are_bool(monkeypatch):
@@ -113,6 +126,22 @@ def test_an_answer_is_cut_behind_its_last_allowed_mask(model, monkeypatch):
     assert many.text.count("[SEG]") == len(many.masks) == MOST_MASKS
     assert many.text.endswith("[SEG]")
     assert (many.truncated, one.truncated, one.text) == (True, False, "real")
+
+
+def test_no_answer_holds_what_would_be_read_as_a_place(model, monkeypatch):
+    """An untrained model may want any token most; read again, `<box>` would stand for a query."""
+    ids = [model.vocabulary.id_of[mark] for mark in ("[SEG]", "<box>", "<region>", "<image>")]
+    wanted = torch.zeros(len(model.vocabulary))
+    wanted[[*ids, model.vocabulary.pad_id]] = torch.arange(1.0, 6)  # padding most of all
+    monkeypatch.setattr(model.network.language, "logits", lambda s: wanted.repeat(len(s), 1))
+    box = torch.ones(48, 48)
+    answers = model.answer(
+        torch.zeros(3, 48, 48, dtype=torch.uint8), [Prompt("q"), Prompt("What of <box>?", box)]
+    )
+    limit = model.config.network.max_new_tokens
+    assert [answer.text.count("[SEG]") for answer in answers] == [limit, limit]
+    assert [answer.text.replace("[SEG]", "").strip() for answer in answers] == ["", ""]
+    assert [len(answer.masks) for answer in answers] == [limit, limit]
 
 
 def test_a_seg_at_the_length_limit_has_its_mask(model, monkeypatch):
@@ -167,7 +196,7 @@ def test_a_clip_is_read_frame_by_frame(model):
     model.network.frame.weight[1:] = torch.randn_like(model.network.frame.weight[1:])
     features = model.network.look(clip)
     ids = torch.tensor([model.vocabulary.encode("q", None, 3 * model.network.image_tokens).ids])
-    nothing = batch_of_nothing(model)
+    nothing = point([], model.size)
     embeds = model.network.embed(ids, torch.tensor([0]), nothing, features, torch.tensor([3]))
     count = model.network.image_tokens
     for frame in range(3):

@@ -62,11 +62,33 @@ def test_a_language_model_without_a_pad_token_gets_one():
     assert vocabulary.pad_id in vocabulary.new_ids
 
 
+def test_a_tokenizer_that_pads_with_its_end_token_may_still_end_an_answer():
+    tokenizer = words(pad_token="<end>")
+    vocabulary = Vocabulary(tokenizer, PROMPT)
+    assert vocabulary.pad_id == vocabulary.end_id
+    assert vocabulary.end_id not in vocabulary.unsaid_ids
+    assert vocabulary.id_of["<box>"] in vocabulary.unsaid_ids
+
+
 @pytest.mark.parametrize("question", ["what is [SEG]?", "<image> again", "<region> and <box>"])
 def test_questions_may_not_hold_what_the_model_would_misread(question):
     vocabulary = Vocabulary(words(), PROMPT)
     with pytest.raises(UsageError, match=r"may (not )?hold"):
         vocabulary.encode(question, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("{question} b <image>", "a . b <image> <image>"),
+        ("b <image> {question}", "b <image> <image> a ."),
+        ("{b} <image> {question} { }", "? b ? <image> <image> a . ? ?"),
+    ],
+)
+def test_a_template_may_have_the_question_first_and_braces(prompt, expected):
+    vocabulary = Vocabulary(words(), prompt)
+    ids = vocabulary.encode("a .", None, 2).ids
+    assert vocabulary.tokenizer.convert_ids_to_tokens(list(ids)) == expected.split()
 
 
 def test_a_missing_folder_and_a_wrong_template_are_named(tmp_path):

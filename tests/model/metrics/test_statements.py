@@ -44,6 +44,13 @@ def test_what_is_said_is_held_against_what_was_changed():
     assert found["unread_sentences"] == pytest.approx(1 / 3)
 
 
+def test_every_phrase_of_a_sentence_is_a_region():
+    told = "The <p>nose</p> [SEG], the <p>lips</p> [SEG] and the <p>chin</p> [SEG] were changed."
+    found = figures((case(Truth(frozenset({"nose", "lips"}), None)), told))
+    assert found["region_recall"] == 1.0
+    assert found["region_precision"] == pytest.approx(2 / 3)
+
+
 def test_a_claim_about_a_real_face_is_false():
     found = figures((case(Truth(), is_clean=True), DARK))
     assert found["region_precision"] == found["claim_precision"] == 0.0
