@@ -2,16 +2,19 @@
 
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
 
 from benchmarks.browser import CHROMIUM, open_browser
 from benchmarks.dashboard import served
+from qa.reviews import Reviews, make_review
 from schemas.reviews import Review, labels_hash
 from schemas.shards import read_records
 
@@ -157,6 +160,59 @@ def test_a_review_by_keyboard_is_seen_and_exported(page, address, rows):
     page.goto(f"{here}/reviews")
     page.wait_for_selector("text=Reviews by person")
     assert NOTE in page.locator("#main").inner_text()
+
+
+def reviewing(page, here, row):
+    """Opens a record as somebody whose name is known."""
+    page.context.add_cookies([{"name": "reviewer", "value": "Ana", "url": here}])
+    page.goto(f"{here}/record?id={quote(row.id)}")
+    page.wait_for_selector(".review textarea")
+
+
+def test_a_review_that_is_not_saved_is_told_though_the_reviewer_went_on(page, address, rows):
+    here, folder = address
+    store = Reviews(folder / "reviews.sqlite")
+    store.add(make_review(rows[4].id, "Ben", "accept"))
+    reviewing(page, here, rows[2])
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        page.keyboard.press("r")
+        page.wait_for_selector("[data-key=a][disabled]")
+        page.keyboard.press("a")
+        page.keyboard.press("j")
+        page.wait_for_selector(f"text={rows[3].id}")
+        page.wait_for_selector(f"text=not saved: reject of {rows[2].id}", timeout=20_000)
+    assert rows[3].id in unquote(page.url)
+    assert store.of(rows[2].id) == []
+
+
+def test_a_saved_review_does_not_pull_back_who_went_on(page, address, rows):
+    here, folder = address
+    store = Reviews(folder / "reviews.sqlite")
+    store.add(make_review(rows[4].id, "Ben", "accept"))
+    reviewing(page, here, rows[5])
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        page.keyboard.press("a")
+        page.keyboard.press("k")
+        page.wait_for_selector(f"text={rows[4].id}")
+        holder.execute("COMMIT")
+    page.wait_for_selector("text=saved: accept")
+    page.wait_for_timeout(300)
+    assert rows[4].id in unquote(page.url)
+    assert [one.decision for one in store.of(rows[5].id)] == ["accept"]
+
+
+def test_the_last_frame_of_a_filter_stays_with_an_empty_form(page, address, rows):
+    here, _ = address
+    reviewing(page, here, rows[-1])
+    page.locator(".review textarea").fill("the last one")
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(400)
+    page.keyboard.press("a")
+    page.wait_for_selector(".earlier >> text=the last one")
+    assert page.locator(".review textarea").input_value() == ""
+    assert rows[-1].id in unquote(page.url)
 
 
 def test_pictures_are_served_by_id_alone(address, rows):
