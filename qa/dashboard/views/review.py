@@ -88,7 +88,7 @@ async def _save(
 
 
 def _tell_unsaved(review: Review, error: FacextError) -> None:
-    """Tells what is to be done differently, or of a review that is lost until somebody closes it."""
+    """Tells what is to be done differently; of a lost review until somebody closes it."""
     if isinstance(error, UsageError):
         ui.notify(str(error), type="warning")
     else:
