@@ -45,9 +45,9 @@ class Opened:
     reviews: Reviews
     reviews_path: Path
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the index still is that of the shards."""
+    def renew(self) -> bool:
+        """Tells whether the index still is that of the shards, and keeps nothing of older ones."""
+        self.lookup.renew()
         return is_current(self.source, self.folder)
 
     def judged(self, rows: Collection[str] | None = None) -> Judged:

@@ -59,6 +59,7 @@ def _values(opened: Opened, row: AnnotatedFrame, chosen: Filter) -> dict[str, An
     colours = [css(colour(n)) for n in range(len(row.regions))]
     return {
         "name": opened.source.name,
+        "version": opened.lookup.version,
         "row": row,
         "chosen": chosen,
         "before": before,

@@ -1,5 +1,6 @@
 """The dashboard as a person uses it: a real server, a real browser."""
 
+import os
 import re
 import shutil
 import sqlite3
@@ -213,6 +214,22 @@ def test_the_last_frame_of_a_filter_stays_with_an_empty_form(page, address, rows
     page.wait_for_selector(".earlier >> text=the last one")
     assert page.locator(".review textarea").input_value() == ""
     assert rows[-1].id in unquote(page.url)
+
+
+def test_who_moves_by_keys_is_told_that_the_annotations_changed(page, address, rows):
+    here, folder = address
+    page.goto(f"{here}/record?id={quote(rows[0].id)}")
+    page.wait_for_selector(".review textarea")
+    assert page.locator(".notice").count() == 0
+    shard = next((folder / "annotations").iterdir())
+    before = shard.stat()
+    os.utime(shard)
+    try:
+        page.keyboard.press("j")
+        page.wait_for_selector("text=annotations of toy have changed")
+        page.wait_for_selector(f"text={rows[1].id}")
+    finally:
+        os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_pictures_are_served_by_id_alone(address, rows):

@@ -144,7 +144,7 @@ def test_an_unknown_frame_and_a_shard_that_went_are_told(open_rows, rows, tmp_pa
     opened.source.shards[0].unlink()
     with pytest.raises(OutputError, match="changed or is damaged"):
         record(opened, rows[0].id, Filter())
-    assert not opened.is_current
+    assert not opened.renew()
     assert "records" in records(opened, Filter(), 0)
 
 
