@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from qa.exports import Exports
 from qa.index import NONE, Index, is_current, prepare
 from qa.lookup import Lookup
 from qa.reviews import Reviews, open_reviews
@@ -34,7 +35,7 @@ class Opened:
         index: What is counted and filtered.
         lookup: Its frames and pictures.
         reviews: Its reviews.
-        reviews_path: Where they are exported to.
+        exports: Where they are exported to, and when.
     """
 
     source: Source
@@ -43,7 +44,7 @@ class Opened:
     index: Index
     lookup: Lookup
     reviews: Reviews
-    reviews_path: Path
+    exports: Exports
 
     def renew(self) -> bool:
         """Tells whether the index still is that of the shards, and keeps nothing of older ones."""
@@ -56,8 +57,7 @@ class Opened:
         Raises:
             OutputError: The reviews cannot be read, or the shards changed or are damaged.
         """
-        every = self.reviews.all()
-        said = every if rows is None else [one for one in every if one.id in rows]
+        said = self.reviews.all() if rows is None else self.reviews.of(*rows)
         return weigh(said, self.lookup.labels({one.id for one in said}))
 
     def table(self, name: str) -> list[dict[str, Any]]:
@@ -117,4 +117,5 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path) -> Opened:
     facts = read_metadata(source.shards[0])
     reviews = open_reviews(reviews_path)
     lookup = Lookup(index, source.shards)
-    return Opened(source, folder, facts, index, lookup, reviews, reviews_path)
+    exports = Exports(reviews, reviews_path)
+    return Opened(source, folder, facts, index, lookup, reviews, exports)

@@ -34,7 +34,7 @@ def overview(opened: Opened) -> str:
         ("confidence", short(means["confidence"]), "mean share of a mask that was truly changed"),
         ("stability", short(means["stability"]), "how little a mask depends on the exact cut"),
         ("supported", percent(means["supported"] / made) if made else "–", "of all statements"),
-        ("reviews", number(len(opened.reviews.all())), "decisions of people"),
+        ("reviews", number(opened.reviews.count()), "decisions of people"),
     ]
     return render(
         "overview.html",

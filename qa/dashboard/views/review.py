@@ -12,7 +12,7 @@ from qa.dashboard.opened import Opened
 from qa.dashboard.pages import Visit, attempt, put
 from qa.index import Filter
 from qa.reviews import MAX_NOTE, make_review
-from schemas.errors import FacextError, OutputError, UsageError
+from schemas.errors import FacextError, UsageError
 from schemas.reviews import Decision, Review
 
 KEYS: dict[Decision, str] = {"accept": "a", "reject": "r", "fix": "f"}
@@ -97,11 +97,11 @@ def _tell_unsaved(review: Review, error: FacextError) -> None:
 
 
 def save(opened: Opened, review: Review, chosen: Filter) -> tuple[str, str]:
-    """Saves a review and exports all.
+    """Saves a review and asks for an export of all.
 
     Returns:
-        The frame to go on with, which is the same one at the end, and why the export failed; empty
-        where it did not.
+        The frame to go on with, which is the same one at the end, and why the last export failed;
+        empty where it did not.
 
     Raises:
         UsageError: The review is incomplete or too long; nothing is saved.
@@ -109,11 +109,8 @@ def save(opened: Opened, review: Review, chosen: Filter) -> tuple[str, str]:
     """
     after = opened.index.beside(review.id, chosen)[1] or review.id
     opened.reviews.add(review)
-    try:
-        opened.reviews.export(opened.reviews_path)
-    except OutputError as error:
-        return after, str(error)
-    return after, ""
+    opened.exports.soon()
+    return after, opened.exports.lacking
 
 
 def _earlier(opened: Opened, row: str, labels: str) -> str:

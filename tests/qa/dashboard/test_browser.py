@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -147,7 +148,7 @@ def test_a_review_by_keyboard_is_seen_and_exported(page, address, rows):
     page.wait_for_timeout(400)  # the fields tell the server what was typed after a pause
     page.keyboard.press("r")
     page.wait_for_selector(f"text={rows[1].id}")
-    saved = read_records(folder / "reviews.parquet", Review)
+    saved = exported(folder / "reviews.parquet")
     labels = labels_hash(rows[0].model_dump())
     assert [(r.id, r.reviewer, r.decision, r.note, r.labels_hash) for r in saved] == [
         (rows[0].id, "Ana", "reject", NOTE, labels)
@@ -161,6 +162,14 @@ def test_a_review_by_keyboard_is_seen_and_exported(page, address, rows):
     page.goto(f"{here}/reviews")
     page.wait_for_selector("text=Reviews by person")
     assert NOTE in page.locator("#main").inner_text()
+
+
+def exported(path):
+    """What a release would honour, which is there soon after a review."""
+    until = time.monotonic() + 10
+    while not path.is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+    return read_records(path, Review)
 
 
 def reviewing(page, here, row):
@@ -252,6 +261,24 @@ def test_pictures_are_served_by_id_alone(address, rows):
             "import" not in httpx.get(here + path).text
             or "<!doctype" in httpx.get(here + path).text
         )
+
+
+def test_a_server_that_is_stopped_exports_what_was_just_saved(
+    browser, annotated, write_manifest, rows, tmp_path
+):
+    run, _ = annotated
+    folder = tmp_path / "out" / "toy"
+    for name in ("annotations", "rejects"):
+        shutil.copytree(run.output / name, folder / name)
+    page = browser.new_page()
+    with served(write_manifest(tmp_path)) as (here, _):
+        reviewing(page, here, rows[0])
+        for row in rows[1:3]:
+            page.keyboard.press("a")
+            page.wait_for_selector(f"text={row.id}")
+    page.close()
+    found = read_records(folder / "reviews.parquet", Review)
+    assert [one.id for one in found] == [row.id for row in rows[:2]]
 
 
 def test_another_address_is_refused_without_a_token(write_manifest, tmp_path):
