@@ -37,6 +37,7 @@ GOALS = {
 """Figure: the most that it should be."""
 LIST = "#main .records:not([data-old])"
 TILES = "#main .tiles:not([data-old])"
+FORM = "#main .decisions:not([data-old])"
 PICTURE = "#main .stage:not([data-old])"
 REPEATS = 7
 LATER = 300
@@ -149,14 +150,13 @@ def _looked(browser: Browser, address: str) -> dict[str, float]:
 
 
 def _reviewed(page: Page, address: str) -> dict[str, float]:
-    """Times a decision by its key until the next frame is there, and the view of all reviews."""
+    """Times a decision until the next frame can be decided, and the view of all reviews."""
     page.context.add_cookies([{"name": "reviewer", "value": "Ana", "url": address}])
     page.goto(f"{address}/records")
     page.wait_for_selector(LIST)
-    timed(page, page.locator(".records a").nth(7).click, PICTURE)
+    timed(page, page.locator(".records a").nth(7).click, FORM)
     pressed = [
-        timed(page, functools.partial(page.keyboard.press, "a"), PICTURE)
-        for _ in range(2 * REPEATS)
+        timed(page, functools.partial(page.keyboard.press, "a"), FORM) for _ in range(2 * REPEATS)
     ]
     show = functools.partial(_go, page, "/reviews")
     first = timed(page, show, TILES)

@@ -17,9 +17,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from qa.explanation import colours, css, marked
+from qa.index import prepare_text
 from qa.parroting import Parroting
 from qa.pictures import JPEG_QUALITY, panels, strip
-from qa.statistics import Statistics, collect, write_text_tables
+from qa.statistics import Statistics, collect
 from qa.tables import Source, write_tables
 from qa.wording import wording, written
 from schemas.arrow import arrow_schema, from_table
@@ -54,7 +55,7 @@ def write_report(source: Source, folder: Path) -> Path:
             f"nothing of '{source.name}' is annotated; run: facext annotate {source.name}"
         )
     tables = write_tables(source, folder / "tables")
-    write_text_tables(paths, tables)
+    prepare_text(source, folder)
     rejected = read_records(source.rejects, Reject) if source.rejects.is_file() else []
     with source.reading():
         shown, cells = samples(paths)

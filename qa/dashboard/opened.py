@@ -13,7 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from qa.exports import Exports
-from qa.index import NONE, Index, is_current, prepare
+from qa.index import NONE, Index, is_current, prepare, prepare_text
 from qa.lookup import Lookup
 from qa.reviews import Reviews, open_reviews
 from qa.tables import Source
@@ -97,7 +97,7 @@ class Opened:
         return [dict(zip(names, row, strict=True)) for row in found]
 
 
-def open_dataset(source: Source, folder: Path, reviews_path: Path) -> Opened:
+def open_dataset(source: Source, folder: Path, reviews_path: Path, *, text: bool = False) -> Opened:
     """Opens a dataset; makes its index and tables first, where they are not current.
 
     They are made in a process of their own, whose memory is given back.
@@ -106,6 +106,7 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path) -> Opened:
         source: Its files.
         folder: Its folder `qa/`.
         reviews_path: Where its reviews are exported to; they are kept beside it.
+        text: Make the tables of its text, too; a dataset has those of its report.
 
     Raises:
         OutputError: There is nothing annotated, or a file is damaged or of another format.
@@ -113,6 +114,8 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path) -> Opened:
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as process:
         path = process.submit(prepare, source, folder).result()
+        if text:
+            process.submit(prepare_text, source, folder).result()
     index = Index(path)
     facts = read_metadata(source.shards[0])
     reviews = open_reviews(reviews_path)

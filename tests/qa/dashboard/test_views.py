@@ -18,7 +18,7 @@ from qa.dashboard.views.rejects import rejects
 from qa.dashboard.views.review import save
 from qa.dashboard.views.reviews import reviews
 from qa.exports import Exports
-from qa.index import Filter, Index, prepare
+from qa.index import Filter, Index, prepare, prepare_text
 from qa.lookup import Lookup
 from qa.reviews import Reviews, make_review
 from schemas.errors import OutputError, UsageError
@@ -243,6 +243,11 @@ def test_two_datasets_are_compared(opened, open_rows, rows, tmp_path):
     page = compare(["toy", "few"], Compared(opened, ""), Compared(other, ""))
     assert "different · PSI" in page
     assert page.count("<article") == min(8, len(few))
+    for one in (opened, other):
+        prepare_text(one.source, one.folder)
+    page = compare(["toy", "few"], Compared(opened, ""), Compared(other, ""))
+    assert "A: evidence" in page
+    assert f"<td>rows</td><td>{len(rows)}</td><td>{len(few)}</td>" in page
     assert "no frame in common" in compare(["toy"], Compared(opened, ""), Compared(other, "x"))
 
 
