@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -97,6 +97,10 @@ class Lookup:
             except (*DAMAGE, IndexError) as error:
                 raise OutputError(f"{path} changed or is damaged: {error}; start again") from error
         return {row: known[row] for row in wanted & known.keys()}
+
+    def keep_labels(self, labels: Mapping[str, str]) -> None:
+        """Takes hashes of labels that somebody else found in the same shards."""
+        self._labels.update(labels)
 
     def picture(self, row: str, side: Side) -> bytes | None:
         """Gives the encoded crop of one side; None where there is none.

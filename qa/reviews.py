@@ -72,10 +72,12 @@ class Reviews:
 
     def count(self) -> int:
         """Counts all reviews."""
-        if not self.path.is_file():
-            return 0
-        with self._open() as db:
-            return int(db.execute("SELECT count(*) FROM reviews").fetchone()[0])
+        ((found,),) = self._ask("SELECT count(*) FROM reviews") or [(0,)]
+        return int(found)
+
+    def rows(self) -> list[str]:
+        """Gives the ids of the rows that somebody reviewed, each once."""
+        return [row for (row,) in self._ask("SELECT DISTINCT id FROM reviews")]
 
     def export(self, path: Path) -> int:
         """Writes all reviews to a Parquet file, which a release honours; gives their number.
@@ -119,13 +121,15 @@ class Reviews:
 
     def _read(self, where: str, *values: str) -> list[Line]:
         """Gives the fields of reviews, oldest first; as records they take ten times longer."""
+        what = f"SELECT {', '.join(_FIELDS)} FROM reviews {where} ORDER BY at, n"  # noqa: S608
+        return self._ask(what, *values)
+
+    def _ask(self, query: str, *values: str) -> list[Line]:
+        """Gives what a query finds; nothing where nobody has reviewed yet."""
         if not self.path.is_file():
             return []
         with self._open() as db:
-            return db.execute(
-                f"SELECT {', '.join(_FIELDS)} FROM reviews {where} ORDER BY at, n",  # noqa: S608
-                values,
-            ).fetchall()
+            return db.execute(query, values).fetchall()
 
     @contextmanager
     def _open(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from qa.exports import Exports
 from qa.index import NONE, Index, is_current, prepare, prepare_text
+from qa.labels import hash_labels
 from qa.lookup import Lookup
 from qa.reviews import Reviews, open_reviews
 from qa.tables import Source
@@ -116,9 +117,11 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path, *, text: bool
         path = process.submit(prepare, source, folder).result()
         if text:
             process.submit(prepare_text, source, folder).result()
+        reviews = open_reviews(reviews_path)
+        labels = process.submit(hash_labels, source, folder, reviews.rows()).result()
     index = Index(path)
     facts = read_metadata(source.shards[0])
-    reviews = open_reviews(reviews_path)
     lookup = Lookup(index, source.shards)
+    lookup.keep_labels(labels)
     exports = Exports(reviews, reviews_path)
     return Opened(source, folder, facts, index, lookup, reviews, exports)

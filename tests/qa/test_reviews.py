@@ -32,12 +32,14 @@ def test_reviews_come_back_as_written_and_are_exported(store, tmp_path):
 
 def test_reviews_of_some_rows_are_found_and_all_are_counted(store):
     assert store.count() == 0
+    assert store.rows() == []
     made = [make_review(f"a/{n % 3}", "Ana", "accept", note=str(n)) for n in range(6)]
     for one in made:
         store.add(one)
     assert store.of("a/0", "a/2", HTML) == [made[n] for n in (0, 2, 3, 5)]
     assert store.of() == []
     assert store.count() == 6
+    assert sorted(store.rows()) == ["a/0", "a/1", "a/2"]
 
 
 def test_an_export_with_a_decision_that_is_none_is_not_taken_back(store, tmp_path):
