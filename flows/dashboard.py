@@ -10,7 +10,8 @@ import click
 from flows.run import Run
 from flows.source import any_source, other_source, source_of
 from qa.drift import judged, write_drift
-from qa.index import prepare, prepare_text
+from qa.index import prepare
+from qa.statistics import prepare_text
 from qa.tables import Source
 from schemas.errors import UsageError
 from schemas.manifest import load_manifest

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from fict.tree import load_tree
-from qa.statistics import write_text_tables
 from qa.tables import QUERIES, Source, connect, write_tables
 from schemas.atomic import whole_file, write_text
 from schemas.errors import OutputError
@@ -265,27 +264,6 @@ def prepare(source: Source, folder: Path) -> Path:
     return path
 
 
-def prepare_text(source: Source, folder: Path) -> None:
-    """Writes the tables of the text where the shards are others than the last time.
-
-    Half a millisecond of a core a row: it is apart from `prepare`, on which a visitor waits.
-
-    Args:
-        source: The dataset.
-        folder: Its folder `qa/`.
-
-    Raises:
-        OutputError: A file is damaged.
-    """
-    tables, stamp = folder / "tables", folder / "text.json"
-    if (tables / "text.parquet").is_file() and _made_from(stamp) == state(source):
-        return
-    facts = state(source)
-    stamp.unlink(missing_ok=True)
-    write_text_tables(source.shards, tables)
-    write_text(stamp, json.dumps(facts))
-
-
 def _write(path: Path, batches: pa.RecordBatchReader) -> None:
     """Writes the index a row group at a time."""
     with (
@@ -298,10 +276,11 @@ def _write(path: Path, batches: pa.RecordBatchReader) -> None:
 
 def is_current(source: Source, folder: Path) -> bool:
     """Tells whether the index in `qa/` was made from these shards by this code."""
-    return bool(_made_from(folder / "index.json") == state(source))
+    return bool(made_from(folder / "index.json") == state(source))
 
 
-def _made_from(stamp: Path) -> object:
+def made_from(stamp: Path) -> object:
+    """Gives the state that a stamp tells; None for one that cannot be read."""
     try:
         return json.loads(stamp.read_text())
     except (OSError, ValueError):

@@ -17,10 +17,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from qa.explanation import colours, css, marked
-from qa.index import prepare_text
 from qa.parroting import Parroting
 from qa.pictures import JPEG_QUALITY, panels, strip
-from qa.statistics import Statistics, collect
+from qa.statistics import Statistics, collect, prepare_text
 from qa.tables import Source, write_tables
 from qa.wording import wording, written
 from schemas.arrow import arrow_schema, from_table

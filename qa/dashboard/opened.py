@@ -13,10 +13,11 @@ import duckdb
 import pyarrow.parquet as pq
 
 from qa.exports import Exports
-from qa.index import NONE, Index, is_current, prepare, prepare_text
+from qa.index import NONE, Index, is_current, prepare
 from qa.labels import hash_labels
 from qa.lookup import Lookup
 from qa.reviews import Reviews, open_reviews
+from qa.statistics import prepare_text
 from qa.tables import Source
 from schemas.errors import OutputError
 from schemas.reviews import Judged, weigh

@@ -18,9 +18,10 @@ from qa.dashboard.views.rejects import rejects
 from qa.dashboard.views.review import save
 from qa.dashboard.views.reviews import reviews
 from qa.exports import Exports
-from qa.index import Filter, Index, prepare, prepare_text
+from qa.index import Filter, Index, prepare
 from qa.lookup import Lookup
 from qa.reviews import Reviews, make_review
+from qa.statistics import prepare_text
 from schemas.errors import OutputError, UsageError
 from schemas.records import Cost, Picture, Reject
 from schemas.reviews import Review, labels_hash
