@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from schemas.shards import write_table
+from schemas.reviews import LABELS, Review, labels_hash
+from schemas.shards import write_records, write_table
 
 ROWS_PER_SHARD = 1000
 PICTURED = 10
@@ -44,6 +45,31 @@ def make_rows(toy: Path, folder: Path, rows: int, pictured: int = PICTURED) -> P
     path = folder / "manifest.yaml"
     path.write_text(yaml.safe_dump(manifest | {"output": str(folder / "out")}))
     return path
+
+
+def make_reviews(toy: Path, folder: Path, rows: int, reviews: int) -> Path:
+    """Writes reviews of a dataset that `make_rows` made, of its labels as they are.
+
+    Args:
+        toy: As there.
+        folder: As there.
+        rows: Frames of the dataset; every so many are reviewed, by three people in turn.
+        reviews: How many.
+
+    Returns:
+        The exported file, from which the dashboard makes its own.
+    """
+    source = pa.concat_tables([pq.read_table(path) for path in sorted(toy.glob("annotations/*"))])
+    labels = [labels_hash(row) for row in source.select(LABELS).to_pylist()]
+    ids = source["id"].to_pylist()
+    made = (
+        Review(
+            id=f"{ids[n % len(ids)]}-{n:07d}", reviewer=f"reviewer {k % 3}", decision="accept",
+            note="seen", labels_hash=labels[n % len(ids)], at=float(k),
+        )
+        for k, n in enumerate(int(step * rows / reviews) for step in range(reviews))
+    )  # fmt: skip
+    return write_records(folder / "out" / "toy" / "reviews.parquet", made, Review)
 
 
 def _without_pictures(table: pa.Table) -> pa.Table:

@@ -1,9 +1,12 @@
-"""What a flow run leaves in Prefect's own pages: a summary, a table, and a link to the report."""
+"""What a flow run leaves in Prefect's own pages: a summary, a table, and where the report is."""
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 from prefect import get_run_logger
@@ -17,6 +20,9 @@ from prefect.exceptions import PrefectException
 from flows.console import many
 from flows.run import Run, Summary
 
+OUTPUT_URL = "FACEXT_OUTPUT_URL"
+"""Environment variable: address at which the manifest's output folder is served, if it is."""
+
 
 def leave_artifacts(run: Run, summary: Summary, page: Path) -> None:
     """Leaves the artifacts; a server that does not take them fails no run.
@@ -28,13 +34,24 @@ def leave_artifacts(run: Run, summary: Summary, page: Path) -> None:
     """
     key = artifact_key(run.name)
     try:
-        create_markdown_artifact(summary_text(run, summary), key, f"{run.name}: what is there")
+        told = summary_text(run, summary, page)
+        create_markdown_artifact(told, key, f"{run.name}: what is there")
         create_table_artifact(counts(summary), f"{key}-counts", f"{run.name}: frames and rejects")
-        create_link_artifact(
-            page.resolve().as_uri(), "report", f"{key}-report", f"Report, as a file: {page}"
-        )
+        if link := report_link(run, page):
+            create_link_artifact(link, "report", f"{key}-report", f"{run.name}: report")
     except (httpx.HTTPError, PrefectException) as error:
         get_run_logger().warning("no artifacts were left: %s", error)
+
+
+def report_link(run: Run, page: Path) -> str:
+    """Gives the report's address where somebody serves the output folder; else empty.
+
+    A browser follows no `file:` link from a page of a server, and in a container the path is its
+    own.
+    """
+    base = os.environ.get(OUTPUT_URL, "").rstrip("/")
+    below = page.relative_to(run.output.parent).as_posix()
+    return f"{base}/{quote(below)}" if base else ""
 
 
 def artifact_key(dataset: str) -> str:
@@ -43,7 +60,7 @@ def artifact_key(dataset: str) -> str:
     return "annotate-" + re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
-def summary_text(run: Run, summary: Summary) -> str:
+def summary_text(run: Run, summary: Summary, page: Path) -> str:
     """Writes the summary as markdown."""
     title = run.manifest.dataset(run.name).title
     done = summary.pairs - summary.open_pairs
@@ -57,6 +74,7 @@ def summary_text(run: Run, summary: Summary) -> str:
     if summary.fallbacks:
         told = ", ".join(f"{reason} {n}" for reason, n in sorted(summary.fallbacks.items()))
         lines.append(f"Explained by measurements instead of the model: {told}.")
+    lines.append(f"Report: `{page.resolve()}` on `{socket.gethostname()}`")
     lines.append(f"Look through the frames: `facext qa {run.name} --serve`")
     return "\n\n".join(lines)
 

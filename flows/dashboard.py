@@ -8,10 +8,13 @@ from pathlib import Path
 import click
 
 from flows.run import Run
-from flows.source import other_source, source_of
+from flows.source import any_source, other_source, source_of
 from qa.drift import judged, write_drift
 from qa.index import prepare
+from qa.statistics import prepare_text
+from qa.tables import Source
 from schemas.errors import UsageError
+from schemas.manifest import load_manifest
 
 LISTED = 3
 """Categories of a distribution that the terminal shows."""
@@ -46,14 +49,16 @@ def serve_dashboard(
         if source.name in sources:
             raise UsageError(f"--against {other}: '{source.name}' is shown already")
         sources[source.name] = source, folder, folder / "reviews.parquet"
-    datasets = {name: open_dataset(*files) for name, files in sources.items()}
+    datasets = {
+        name: open_dataset(*files, text=name != run.name) for name, files in sources.items()
+    }
     serve(
         datasets, host, port, token, lambda address: click.echo(f"dashboard    {address}", err=True)
     )
 
 
 def compare_with(run: Run, manifest: Path, other: str) -> list[str]:
-    """Compares a dataset with another one; the whole table goes to `qa/drift-OTHER.parquet`.
+    """Compares a dataset with another one; the whole tables go to its folder `qa/`.
 
     Returns:
         Lines for a terminal.
@@ -61,11 +66,37 @@ def compare_with(run: Run, manifest: Path, other: str) -> list[str]:
     Raises:
         OutputError: One of them is not annotated or damaged.
     """
-    source, folder = other_source(run, manifest, other)
-    prepare(source, folder)
-    path = run.output / "qa" / f"drift-{source.name}.parquet"
-    rows = write_drift(run.output / "qa" / "tables", folder / "tables", path)
-    lines = [f"{run.name} and {source.name}: population stability index, largest differences"]
+    here = source_of(run), run.output / "qa"
+    return _compare(here, other_source(run, manifest, other))
+
+
+def compare_folders(manifest: Path, one: str, against: Sequence[str]) -> list[str]:
+    """Compares a folder of shards, such as a release, with datasets or folders.
+
+    What is made of folders is kept in `against/` of the manifest's output folder, tables included.
+
+    Returns:
+        Lines for a terminal.
+
+    Raises:
+        UsageError: There is no such dataset or folder.
+        OutputError: One of them is damaged.
+    """
+    kept = Path(load_manifest(manifest).output) / "against"
+    first = any_source(manifest, one, kept)
+    return [
+        line for other in against for line in _compare(first, any_source(manifest, other, kept))
+    ]
+
+
+def _compare(a: tuple[Source, Path], b: tuple[Source, Path]) -> list[str]:
+    """Compares two datasets, each given with its folder `qa/`; the tables go to the first one's."""
+    for source, folder in (a, b):
+        prepare(source, folder)
+        prepare_text(source, folder)
+    names = a[0].name, b[0].name
+    rows, text = write_drift(a[1] / "tables", b[1] / "tables", a[1], names[1])
+    lines = [f"{names[0]} and {names[1]}: population stability index, largest differences"]
     for name in dict.fromkeys(row.distribution for row in rows):
         of = [row for row in rows if row.distribution == name]
         lines.append(f"  {name:<14} {of[0].psi:.3f} {judged(of[0].psi)}")
@@ -74,4 +105,9 @@ def compare_with(run: Run, manifest: Path, other: str) -> list[str]:
             for row in of[:LISTED]
             if row.share_a != row.share_b
         ]
-    return [*lines, f"{path}"]
+    lines += [
+        f"  {row.writer}: {row.figure:<28} {row.a:.4g} {row.b:.4g}"
+        for row in text
+        if row.a != row.b
+    ]
+    return [*lines, f"{a[1] / f'drift-{names[1]}.parquet'}"]

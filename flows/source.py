@@ -19,27 +19,36 @@ def source_of(run: Run) -> Source:
 
 
 def other_source(run: Run, manifest: Path, other: str) -> tuple[Source, Path]:
+    """Gives what a dataset is compared with; what is made of it is kept beside the dataset."""
+    return any_source(manifest, other, run.output / "qa" / "against")
+
+
+def any_source(manifest: Path, named: str, kept: Path) -> tuple[Source, Path]:
     """Gives the files of a dataset of the manifest, or of a folder of shards, and its folder `qa/`.
 
     A folder is a release, what another run put out for a dataset, or one that holds shards itself.
-    What is made of it is kept beside the first dataset, so that a release stays as it is. Its name
-    ends in a hash of its path: folders of equal names are different datasets.
+    Its name ends in a hash of its path: folders of equal names are different datasets.
+
+    Args:
+        manifest: Path of the manifest.
+        named: A dataset or a folder.
+        kept: Where to keep what is made of folders, so that a release stays as it is.
 
     Raises:
         UsageError: It is neither.
         OutputError: A file is damaged.
     """
-    if other in load_manifest(manifest).datasets:
-        found = make_run(other, manifest)
+    if named in load_manifest(manifest).datasets:
+        found = make_run(named, manifest)
         return source_of(found), found.output / "qa"
-    folder = Path(other).resolve()
+    folder = Path(named).resolve()
     shards = _shards_in(folder)
     if not shards:
-        raise UsageError(f"'{other}' is no dataset of the manifest and no folder of shards")
+        raise UsageError(f"'{named}' is no dataset of the manifest and no folder of shards")
     rejects = next(folder.glob("rejects/*.parquet"), folder / "rejects.parquet")
     name = f"{folder.name}-{hashlib.sha256(bytes(folder)).hexdigest()[:6]}"
     source = Source(name, shards, rejects, folder / "costs.parquet")
-    return source, run.output / "qa" / "against" / name
+    return source, kept / name
 
 
 def _shards_in(folder: Path) -> tuple[Path, ...]:

@@ -13,11 +13,12 @@ import math
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 from pydantic import Field
 
 from schemas.errors import OutputError
 from schemas.records import Record
-from schemas.shards import write_records
+from schemas.shards import DAMAGE, write_records
 
 STABLE, SHIFTED = 0.1, 0.25
 HALF = 0.5
@@ -34,8 +35,15 @@ _COUNTED = {
     "evidence": ("evidence", "kind || ': ' || direction", "significant", "\"by\" = 'all'"),
     "claim": ("claims", "kind || ': ' || direction", "claims", "\"by\" = 'all'"),
     "reject reason": ("rejects", "reason", "rejects", "true"),
+    "writer": ("verdicts", "writer", "frames", "true"),
+    "verdict": ("verdicts", "verdict", "statements", "true"),
 }
 """Distribution: its table, its category, its count, its rows."""
+_READ = {
+    "verdict": "(SELECT * FROM read_parquet(?)) UNPIVOT "
+    "(statements FOR verdict IN (supported, contradicted, untestable, refused))"
+}
+"""How a table is read whose counts stand in several columns."""
 
 
 class Drift(Record):
@@ -71,11 +79,64 @@ def drift(a: Path, b: Path) -> list[Drift]:
     return rows
 
 
-def write_drift(a: Path, b: Path, path: Path) -> list[Drift]:
-    """Compares two datasets and writes the result as Parquet."""
-    rows = drift(a, b)
-    write_records(path, rows, Drift)
-    return rows
+def write_drift(a: Path, b: Path, folder: Path, other: str) -> tuple[list[Drift], list[TextDrift]]:
+    """Compares two datasets; writes `drift-OTHER.parquet` and `drift-text-OTHER.parquet`.
+
+    Args:
+        a: Folder of the first one's tables.
+        b: Folder of the second one's.
+        folder: Where to.
+        other: What the second one is called.
+    """
+    rows, text = drift(a, b), text_drift(a, b)
+    write_records(folder / f"drift-{other}.parquet", rows, Drift)
+    write_records(folder / f"drift-text-{other}.parquet", text, TextDrift)
+    return rows, text
+
+
+class TextDrift(Record):
+    """One figure of what a writer wrote in two datasets."""
+
+    writer: str = Field(description="Who wrote.")
+    figure: str = Field(description="Name of the figure, as in the table of the text.")
+    a: float = Field(description="Its value in the first dataset.")
+    b: float = Field(description="The same in the second.")
+
+
+def text_drift(a: Path, b: Path) -> list[TextDrift]:
+    """Compares the figures of the text, of writers that both have; those without a value are not.
+
+    Args:
+        a: Folder of the first dataset's tables.
+        b: Folder of the second one's.
+
+    Raises:
+        OutputError: A table is absent or damaged.
+    """
+    rows, others = (_text(folder) for folder in (a, b))
+    return [
+        TextDrift(writer=writer, figure=figure, a=value, b=others[writer][figure])
+        for writer, figures in rows.items()
+        for figure, value in figures.items()
+        if figure in others.get(writer, {})
+    ]
+
+
+def _text(tables: Path) -> dict[str, dict[str, float]]:
+    """Gives the figures that have a value, by writer."""
+    path = tables / "text.parquet"
+    try:
+        found = pq.read_table(path).to_pylist()
+    except DAMAGE as error:
+        raise OutputError(f"{path} cannot be compared: {error}") from error
+    return {
+        row.pop("writer"): {
+            name: float(value)
+            for name, value in row.items()
+            if value is not None and value == value
+        }
+        for row in found
+    }
 
 
 def judged(psi: float) -> str:
@@ -89,8 +150,8 @@ def _counts(name: str, tables: Path) -> dict[str, int]:
     try:
         with duckdb.connect() as con:
             found = con.execute(
-                f"SELECT ({category})::VARCHAR, sum({count})::BIGINT FROM read_parquet(?) "  # noqa: S608
-                f"WHERE {where} GROUP BY 1",
+                f"SELECT ({category})::VARCHAR, sum({count})::BIGINT "  # noqa: S608
+                f"FROM {_READ.get(name, 'read_parquet(?)')} WHERE {where} GROUP BY 1",
                 [path],
             ).fetchall()
     except duckdb.Error as error:

@@ -276,11 +276,15 @@ def _write(path: Path, batches: pa.RecordBatchReader) -> None:
 
 def is_current(source: Source, folder: Path) -> bool:
     """Tells whether the index in `qa/` was made from these shards by this code."""
+    return bool(made_from(folder / "index.json") == state(source))
+
+
+def made_from(stamp: Path) -> object:
+    """Gives the state that a stamp tells; None for one that cannot be read."""
     try:
-        made_from = json.loads((folder / "index.json").read_text())
+        return json.loads(stamp.read_text())
     except (OSError, ValueError):
-        return False
-    return bool(made_from == state(source))
+        return None
 
 
 def state(source: Source) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -44,6 +44,27 @@ class Lookup:
         self._last: dict[Side, tuple[tuple[Path, int], pa.Table]] = {}
         self._labels: dict[str, str] = {}
         self._lock = Lock()
+        self._stamps = self._stat()
+
+    @property
+    def version(self) -> str:
+        """Tells one state of the shards from another."""
+        return f"{max((changed for _, changed in self._stamps), default=0):x}"
+
+    def renew(self) -> None:
+        """Forgets what was kept of shards that were written anew since; asks for their times."""
+        stamps = self._stat()
+        with self._lock:
+            if stamps != self._stamps:
+                self._pictures.clear()
+                self._last.clear()
+                self._labels = {}
+                self._stamps = stamps
+
+    def _stat(self) -> list[tuple[int, int]]:
+        """Gives size and time of each shard that is there."""
+        found = [path.stat() for path in self._paths if path.is_file()]
+        return [(stat.st_size, stat.st_mtime_ns) for stat in found]
 
     def frame(self, row: str) -> AnnotatedFrame | None:
         """Gives a frame without its pictures; None for an unknown id.
@@ -59,21 +80,27 @@ class Lookup:
         return AnnotatedFrame(**found, **dict.fromkeys(PICTURES, _NONE))
 
     def labels(self, rows: Iterable[str]) -> dict[str, str]:
-        """Gives the hash of the labels of each of the rows that are there; none is read twice.
+        """Gives the hash of the labels of each of the rows that are there.
+
+        None is read twice, until `renew` finds other shards.
 
         Raises:
             OutputError: As `frame`.
         """
-        wanted = set(rows)
-        places = self._index.places(sorted(wanted - self._labels.keys()))
+        wanted, known = set(rows), self._labels
+        places = self._index.places(sorted(wanted - known.keys()))
         for shard, of_shard in itertools.groupby(places, key=lambda place: place[0]):
             path = self._paths[shard]
             try:
                 for row in _labels(path, [number for _, number in of_shard]):
-                    self._labels[row["id"]] = labels_hash(row)
+                    known[row["id"]] = labels_hash(row)
             except (*DAMAGE, IndexError) as error:
                 raise OutputError(f"{path} changed or is damaged: {error}; start again") from error
-        return {row: self._labels[row] for row in wanted & self._labels.keys()}
+        return {row: known[row] for row in wanted & known.keys()}
+
+    def keep_labels(self, labels: Mapping[str, str]) -> None:
+        """Takes hashes of labels that somebody else found in the same shards."""
+        self._labels.update(labels)
 
     def picture(self, row: str, side: Side) -> bytes | None:
         """Gives the encoded crop of one side; None where there is none.

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from qa.explanation import colours, css, marked
 from qa.parroting import Parroting
 from qa.pictures import JPEG_QUALITY, panels, strip
-from qa.statistics import Statistics, collect, write_text_tables
+from qa.statistics import Statistics, collect, prepare_text
 from qa.tables import Source, write_tables
 from qa.wording import wording, written
 from schemas.arrow import arrow_schema, from_table
@@ -54,10 +54,10 @@ def write_report(source: Source, folder: Path) -> Path:
             f"nothing of '{source.name}' is annotated; run: facext annotate {source.name}"
         )
     tables = write_tables(source, folder / "tables")
-    write_text_tables(paths, tables)
+    prepare_text(source, folder)
     rejected = read_records(source.rejects, Reject) if source.rejects.is_file() else []
     with source.reading():
-        shown = samples(paths)
+        shown, cells = samples(paths)
     pictures = folder / "frames"
     try:
         shutil.rmtree(pictures, ignore_errors=True)
@@ -68,6 +68,7 @@ def write_report(source: Source, folder: Path) -> Path:
             **_told(paths, rejected),
             **_counted(collect(tables), _parroting(folder / "parroting.parquet")),
             samples=[_sample(number, row, pictures) for number, row in enumerate(shown)],
+            cells=cells,
         )
         write_text(folder / "index.html", page)
     except OSError as error:
@@ -156,8 +157,14 @@ def _cell(value: Any) -> str:
     return f"{value:,}"
 
 
-def samples(paths: Sequence[Path]) -> list[AnnotatedFrame]:
-    """Chooses the surest frame of each method and compression, methods in turn."""
+def samples(paths: Sequence[Path]) -> tuple[list[AnnotatedFrame], int]:
+    """Chooses the surest frame of each method and compression, `MAX_SAMPLES` at most.
+
+    Where there are more, each method has one before any has a second.
+
+    Returns:
+        The frames by method, and how many there would be without the limit.
+    """
     schema = arrow_schema(AnnotatedFrame)
     data = ds.dataset(list(paths), schema=schema)
     columns = {
@@ -169,15 +176,14 @@ def samples(paths: Sequence[Path]) -> list[AnnotatedFrame]:
     }
     known = data.to_table(columns=columns).to_pandas()
     if known.empty:
-        return []
+        return [], 0
     known = known.assign(sure=known["confidence"] * known["stability"])
     known = known.sort_values(["sure", "id"], ascending=[False, True], kind="stable")
     best = known.groupby(["compression", "method"], sort=True).head(1)
-    best = best.sort_values(["method", "compression"])[:MAX_SAMPLES]
-    rows = from_table(
-        data.to_table(filter=ds.field("id").isin(best["id"].tolist())), AnnotatedFrame
-    )
-    return sorted(rows, key=lambda row: (row.method, row.compression))
+    best = best.assign(turn=best.groupby("method").cumcount())
+    chosen = best.sort_values(["turn", "method"])["id"].tolist()[:MAX_SAMPLES]
+    rows = from_table(data.to_table(filter=ds.field("id").isin(chosen)), AnnotatedFrame)
+    return sorted(rows, key=lambda row: (row.method, row.compression)), len(best)
 
 
 def _sample(number: int, row: AnnotatedFrame, folder: Path) -> dict[str, Any]:

@@ -9,16 +9,20 @@ are exported to is a second copy: what a lost SQLite file no longer holds is tak
 from __future__ import annotations
 
 import fcntl
+import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import pyarrow as pa
+
+from schemas.arrow import arrow_schema
 from schemas.errors import OutputError, UsageError
 from schemas.reviews import Decision, Review
-from schemas.shards import read_records, write_records
+from schemas.shards import file_metadata, read_table, write_table
 
 PATIENCE_S = 10.0
 MAX_NOTE = 4000
@@ -33,6 +37,8 @@ CREATE TABLE IF NOT EXISTS reviews (
 CREATE INDEX IF NOT EXISTS reviews_of_row ON reviews (id);
 """
 _FIELDS = tuple(Review.model_fields)
+Line = tuple[Any, ...]
+"""The fields of a review, in their order."""
 
 
 class Reviews:
@@ -57,11 +63,21 @@ class Reviews:
 
     def all(self) -> list[Review]:
         """Gives all reviews, oldest first; none where nobody has reviewed yet."""
-        return self._read("", ())
+        return [_review(line) for line in self._read("")]
 
-    def of(self, row: str) -> list[Review]:
-        """Gives the reviews of one row, oldest first."""
-        return self._read("WHERE id = ?", (row,))
+    def of(self, *rows: str) -> list[Review]:
+        """Gives the reviews of some rows, oldest first."""
+        where = "WHERE id IN (SELECT value FROM json_each(?))"
+        return [_review(line) for line in self._read(where, json.dumps(rows))]
+
+    def count(self) -> int:
+        """Counts all reviews."""
+        ((found,),) = self._ask("SELECT count(*) FROM reviews") or [(0,)]
+        return int(found)
+
+    def rows(self) -> list[str]:
+        """Gives the ids of the rows that somebody reviewed, each once."""
+        return [row for (row,) in self._ask("SELECT DISTINCT id FROM reviews")]
 
     def export(self, path: Path) -> int:
         """Writes all reviews to a Parquet file, which a release honours; gives their number.
@@ -77,19 +93,25 @@ class Reviews:
             with path.with_name(f".{path.name}.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._restore(path)
-                reviews = self.all()
-                write_records(path, reviews, Review)
+                lines = self._read("")
+                write_table(path, _table(lines))
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-        return len(reviews)
+        return len(lines)
 
     def _restore(self, path: Path) -> None:
         """Takes back what only the Parquet file holds."""
-        exported = read_records(path, Review) if path.is_file() else []
-        if lost := set(exported).difference(self.all()):
-            self._insert(one for one in exported if one in lost)
+        if not path.is_file():
+            return
+        table = read_table(path, Review)
+        exported = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        if lost := set(exported).difference(self._read("")):
+            try:
+                self._insert([_review(line) for line in exported if line in lost])
+            except ValueError as error:
+                raise OutputError(f"{path} is damaged: {error}") from error
 
-    def _insert(self, reviews: Iterable[Review]) -> None:
+    def _insert(self, reviews: Sequence[Review]) -> None:
         marks = ", ".join("?" for _ in _FIELDS)
         with self._open(writing=True) as db:
             db.executemany(
@@ -97,15 +119,17 @@ class Reviews:
                 [tuple(review.model_dump().values()) for review in reviews],
             )
 
-    def _read(self, where: str, values: tuple[str, ...]) -> list[Review]:
+    def _read(self, where: str, *values: str) -> list[Line]:
+        """Gives the fields of reviews, oldest first; as records they take ten times longer."""
+        what = f"SELECT {', '.join(_FIELDS)} FROM reviews {where} ORDER BY at, n"  # noqa: S608
+        return self._ask(what, *values)
+
+    def _ask(self, query: str, *values: str) -> list[Line]:
+        """Gives what a query finds; nothing where nobody has reviewed yet."""
         if not self.path.is_file():
             return []
         with self._open() as db:
-            rows = db.execute(
-                f"SELECT {', '.join(_FIELDS)} FROM reviews {where} ORDER BY at, n",  # noqa: S608
-                values,
-            ).fetchall()
-        return [Review(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
+            return db.execute(query, values).fetchall()
 
     @contextmanager
     def _open(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
@@ -162,6 +186,17 @@ def make_review(
         id=row, reviewer=reviewer.strip(), decision=decision, label=label, note=note,
         labels_hash=labels_hash, at=time.time(),
     )  # fmt: skip
+
+
+def _review(line: Line) -> Review:
+    return Review(**dict(zip(_FIELDS, line, strict=True)))
+
+
+def _table(lines: Sequence[Line]) -> pa.Table:
+    schema = arrow_schema(Review)
+    columns = zip(*lines, strict=True) if lines else ([] for _ in schema)
+    arrays = [pa.array(one, field.type) for one, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema.with_metadata(file_metadata(Review, None)))
 
 
 def _check(review: Review) -> None:

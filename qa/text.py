@@ -28,6 +28,8 @@ from schemas.shards import DAMAGE
 FREQUENT = 50
 """The most frequent templates whose share is told."""
 ROWS_PER_BATCH = 1000
+DIGITS = 12
+"""Of a figure, behind the point: more differ by the order of summing, fewer would hide a row."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def _quality(total: pd.DataFrame, hashes: dict[str, list[Hashes]]) -> pd.DataFra
         "untestable": made["untestable"] / every,
         "refused": made["refused"] / every,
     }
-    return pd.DataFrame(table).round(4).rename_axis(index="writer")
+    return pd.DataFrame(table).round(DIGITS).rename_axis(index="writer")
 
 
 def _distinct(hashes: Sequence[Hashes]) -> tuple[int, int, int]:
@@ -175,4 +177,4 @@ def _fallbacks(total: pd.DataFrame) -> pd.DataFrame:
     shares = reasons.reindex(rows.index, fill_value=0).div(rows["rows"], axis=0)
     table = {"rows asked": rows["rows"], "fallbacks": rows["fallbacks"] / rows["rows"]}
     joined = pd.DataFrame(table).join(shares)
-    return joined.round(4).rename_axis(index="writer asked", columns=None)
+    return joined.round(DIGITS).rename_axis(index="writer asked", columns=None)

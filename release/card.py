@@ -131,6 +131,12 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return "" if value != value else f"{value:.4g}"
+        return "" if value != value else _short(value)
     plain = " ".join(str(value).split())
     return re.sub(r"([|<>\\`*_\[\]])", r"\\\1", plain)
+
+
+def _short(value: float) -> str:
+    """Gives four digits of a figure; more where they would round what is not one to one."""
+    told = f"{value:.4g}"
+    return f"{value:.9g}" if told == "1" else told

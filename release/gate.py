@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import duckdb
+import pyarrow as pa
 
+from release.held import Held
 from release.source import Figures, Source, ids_of
 from schemas.errors import OutputError, RejectReason
 from schemas.records import AnnotatedFrame
-from schemas.reviews import Decision
 from schemas.shards import damage_in, read_metadata
 from sources.splits import Member, find_leak
 
@@ -65,13 +66,13 @@ class Scene:
         source: The dataset.
         tables: Its views `frames` and `rejects`.
         with_pixels: Whether crops are to be passed on.
-        decisions: What people decided of the rows as they are.
+        held: What is left out.
     """
 
     source: Source
     tables: duckdb.DuckDBPyConnection
     with_pixels: bool
-    decisions: Mapping[str, Decision]
+    held: Held
 
     def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """Gives the rows that a query finds."""
@@ -131,21 +132,29 @@ def _keys(scene: Scene, table: str) -> set[str]:
 
 
 def _nothing_open(scene: Scene) -> Iterator[Failure]:
-    """Every planned pair was annotated or rejected, none by an error of ours."""
-    done = _keys(scene, "frames") | _keys(scene, "rejects")
+    """Every planned pair was annotated or rejected, none by an error of ours.
+
+    What was taken down may be both.
+    """
+    down = scene.held.down
+    done = _keys(scene, "frames") | _keys(scene, "rejects") | down.pairs
     for pair in scene.source.pairs:
         if pair.key not in done:
             yield Failure(pair.key, "is not annotated yet: run facext annotate")
     failed = "SELECT id, detail FROM rejects WHERE reason = ? ORDER BY id"
     for name, detail in scene.ask(failed, RejectReason.INTERNAL_ERROR.value):
+        if str(name) in down.rejects:
+            continue
         yield Failure(str(name), f"{RejectReason.INTERNAL_ERROR}: {detail}")
 
 
 def _no_leak(scene: Scene) -> Iterator[Failure]:
-    """No person and no real recording is in two splits."""
+    """No person and no real recording is in two splits, of the rows that are not left out."""
     if scene.source.dataset.splits_may_leak:
         return
-    query = "SELECT DISTINCT method, pair, split, identities, real_path FROM frames"
+    scene.tables.register("held", pa.table({"id": pa.array(scene.held.reasons, pa.string())}))
+    query = "SELECT DISTINCT method, pair, split, identities, real_path "
+    query += "FROM frames ANTI JOIN held USING (id)"
     members = [
         Member(f"{method}/{pair}", str(split), tuple(people), str(recording))
         for method, pair, split, people, recording in scene.ask(f"{query} ORDER BY ALL")
@@ -165,12 +174,15 @@ def _licence(scene: Scene) -> Iterator[Failure]:
 
 
 def _reviews(scene: Scene) -> Iterator[Failure]:
-    """Enough rows were reviewed as they are now, where the manifest asks for it."""
+    """Enough rows were reviewed as they are now, where the manifest asks for it.
+
+    Of those that were taken down nobody needs to.
+    """
     most = scene.source.settings.max_unreviewed
     if most is None:
         return
-    ids = set(ids_of(scene.source.shards))
-    unseen = len(ids - scene.decisions.keys())
+    ids = set(ids_of(scene.source.shards)) - scene.held.down.rows
+    unseen = len(ids - scene.held.judged.decisions.keys())
     if unseen > most * len(ids):
         told = f"{unseen} of {len(ids)} rows are not reviewed, {most:.0%} may be"
         yield Failure("max_unreviewed", told)

@@ -6,12 +6,9 @@ not at all; a version that is there is never touched.
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import json
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +20,9 @@ import pyarrow.compute as pc
 from release import card, croissant, figures
 from release.formats import FORMATS, check_formats, images
 from release.gate import Result, Scene, check_dataset, check_text
-from release.judged import judge
+from release.held import Held, hold, write_withheld
 from release.parts import Job, Progress, write_parts
+from release.place import new_folder, publish
 from release.processes import Processes
 from release.released import FACTS, open_release
 from release.seal import write_checksums
@@ -34,12 +32,10 @@ from release.source import (
     check_version,
     open_tables,
 )
-from release.takedown import TakenDown, taken_down
-from schemas.atomic import sync_folder, sync_tree
+from release.takedown import TakenDown
 from schemas.errors import OutputError, UsageError
 from schemas.provenance import file_hash
 from schemas.records import Reject
-from schemas.reviews import Judged
 from schemas.shards import read_table, write_table
 
 WITHHELD = "withheld.csv"
@@ -96,29 +92,6 @@ class Outcome:
         return told
 
 
-@dataclass(frozen=True)
-class Held:
-    """What is left out.
-
-    Attributes:
-        reasons: Why, by the id of the row.
-        down: What the take-down list names.
-        judged: What people decided.
-    """
-
-    reasons: Mapping[str, str]
-    down: TakenDown
-    judged: Judged
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Counts them by reason."""
-        return Counter(self.reasons.values())
-
-
-TAKEN_DOWN = "take-down"
-
-
 def make_release(source: Source, order: Order, progress: Progress) -> Outcome:
     """Checks a dataset and makes a release of it, if it passes.
 
@@ -134,7 +107,7 @@ def make_release(source: Source, order: Order, progress: Progress) -> Outcome:
             f"{order.folder} is there already; a version is released once: choose a higher one"
         )
     check_shards(source)
-    held = _held(source)
+    held = hold(source)
     with new_folder(order.folder) as folder, Processes(order.workers) as workers:
         results, rows = _gate(source, order, held, folder, workers, progress)
         passed = not any(result.failed for result in results)
@@ -144,29 +117,6 @@ def make_release(source: Source, order: Order, progress: Progress) -> Outcome:
     return Outcome(
         results, rows, held.counts, held.down.unmatched, len(held.judged.outdated), passed
     )
-
-
-def _held(source: Source) -> Held:
-    """Finds the rows that are left out; a take-down goes before a review."""
-    down, judged = taken_down(source), judge(source)
-    reasons: dict[str, str] = {
-        row: decision for row, decision in judged.decisions.items() if decision != "accept"
-    }
-    return Held(reasons | dict.fromkeys(down.rows, TAKEN_DOWN), down, judged)
-
-
-@contextlib.contextmanager
-def new_folder(place: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside a place; it is gone afterwards, however that ends."""
-    folder = place.with_name(f".{place.name}.tmp")
-    try:
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
-        folder.mkdir(parents=True)
-        yield folder
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _gate(
@@ -179,7 +129,7 @@ def _gate(
 ) -> tuple[list[Result], Counter[str]]:
     """Runs all checks; writes the rows and what is told of them on the way."""
     with open_tables(source.shards, source.rejects) as tables:
-        scene = Scene(source, tables, order.with_pixels, held.judged.decisions)
+        scene = Scene(source, tables, order.with_pixels, held)
         results = check_dataset(scene)
     facts = _facts(source, order)
     checked = write_parts(_jobs(source, order, held, folder, facts), workers, progress)
@@ -187,7 +137,7 @@ def _gate(
     if not checked.rows.total():
         raise OutputError(f"no row of '{source.name}' is left to release")
     write_table(folder / REJECTS, _rejects(source, held.down))
-    _write_withheld(folder / WITHHELD, held)
+    write_withheld(folder / WITHHELD, held)
     text = source.measure_text(sorted(folder.glob("data/*/*.parquet")), workers)
     results.append(check_text(source, text))
     told = {
@@ -232,16 +182,6 @@ def _rejects(source: Source, down: TakenDown) -> pa.Table:
     return rejects.filter(pc.invert(named))
 
 
-def _write_withheld(path: Path, held: Held) -> None:
-    """Lists the rows that reviews hold back; who asked for a take-down is not told."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["id", "reason"])
-        lines.writerows(
-            (row, why) for row, why in sorted(held.reasons.items()) if why != TAKEN_DOWN
-        )
-
-
 def finish(folder: Path, formats: Sequence[str], workers: Processes) -> None:
     """Adds to the rows what is made from them: formats, card, Croissant, checksums."""
     released = open_release(folder)
@@ -261,14 +201,3 @@ def _export(job: tuple[Path, str, str]) -> None:
     folder, name, split = job
     (folder / name).mkdir(exist_ok=True)
     FORMATS[name].write(open_release(folder), split, folder / name)
-
-
-def publish(folder: Path, place: Path) -> None:
-    """Moves a finished folder to its place, once all of it is on the disk."""
-    try:
-        sync_tree(folder)
-        folder.rename(place)
-    except OSError as error:
-        why = error.strerror or error
-        raise OutputError(f"cannot put the release at {place}: {why}") from error
-    sync_folder(place.parent)

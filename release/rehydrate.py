@@ -18,8 +18,9 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from release.make import REJECTS, WITHHELD, finish, new_folder, publish
+from release.make import REJECTS, WITHHELD, finish
 from release.parts import Progress, released_schema
+from release.place import new_folder, publish
 from release.processes import Processes
 from release.rebuild import Copy, Crops, rebuild
 from release.released import FACTS, Released, open_release

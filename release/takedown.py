@@ -23,11 +23,13 @@ class TakenDown:
     Attributes:
         rows: Ids of rows.
         rejects: Ids of rejects.
+        pairs: Keys of pairs, of which no row may be there.
         unmatched: Entries that name nothing of the dataset, in order.
     """
 
     rows: frozenset[str] = frozenset()
     rejects: frozenset[str] = frozenset()
+    pairs: frozenset[str] = frozenset()
     unmatched: tuple[str, ...] = ()
 
 
@@ -67,7 +69,9 @@ def taken_down(source: Source) -> TakenDown:
     rows = {row for row in ids_of(source.shards) if row in entries or _pair(row) in pairs}
     rejects = _rejects(source, entries, pairs)
     unmatched = entries.difference(rows, *rejects.values(), *(hit for _, hit in hits))
-    return TakenDown(frozenset(rows), frozenset(rejects), tuple(sorted(unmatched)))
+    return TakenDown(
+        frozenset(rows), frozenset(rejects), frozenset(pairs), tuple(sorted(unmatched))
+    )
 
 
 def _names(source: Source) -> Iterator[tuple[str, set[str]]]:

@@ -17,9 +17,9 @@ class Bound(Settings):
     def complaint(self, value: float) -> str:
         """Says how a value breaks the bound; empty where it keeps to it. NaN never does."""
         if self.at_least is not None and not value >= self.at_least:
-            return f"is {value:.4g}, must be {self.at_least:g} or more"
+            return f"is {value:.9g}, must be {self.at_least:g} or more"
         if self.at_most is not None and not value <= self.at_most:
-            return f"is {value:.4g}, must be {self.at_most:g} or less"
+            return f"is {value:.9g}, must be {self.at_most:g} or less"
         return ""
 
 

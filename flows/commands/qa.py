@@ -42,13 +42,19 @@ def qa(
 
     The tables are out/DATASET/qa/tables/*.parquet, the report is out/DATASET/qa/index.html. The
     dashboard is for looking through the frames and deciding on them; a release honours what people
-    decided.
+    decided. With --against, DATASET may be a folder, too: two releases are then compared.
     """
     if serve:
         # before Arrow is loaded: its own pool keeps what it once took, the system's gives it back
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from flows.run import make_run
+    from schemas.manifest import load_manifest
 
+    if against and not (serve or parroting) and dataset not in load_manifest(manifest).datasets:
+        from flows.dashboard import compare_folders
+
+        click.echo("\n".join(compare_folders(manifest, dataset, against)))
+        return DONE
     run = make_run(dataset, manifest)
     if serve:
         from flows.dashboard import serve_dashboard

@@ -12,9 +12,12 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from qa.exports import Exports
 from qa.index import NONE, Index, is_current, prepare
+from qa.labels import hash_labels
 from qa.lookup import Lookup
 from qa.reviews import Reviews, open_reviews
+from qa.statistics import prepare_text
 from qa.tables import Source
 from schemas.errors import OutputError
 from schemas.reviews import Judged, weigh
@@ -34,7 +37,7 @@ class Opened:
         index: What is counted and filtered.
         lookup: Its frames and pictures.
         reviews: Its reviews.
-        reviews_path: Where they are exported to.
+        exports: Where they are exported to, and when.
     """
 
     source: Source
@@ -43,11 +46,11 @@ class Opened:
     index: Index
     lookup: Lookup
     reviews: Reviews
-    reviews_path: Path
+    exports: Exports
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the index still is that of the shards."""
+    def renew(self) -> bool:
+        """Tells whether the index still is that of the shards, and keeps nothing of older ones."""
+        self.lookup.renew()
         return is_current(self.source, self.folder)
 
     def judged(self, rows: Collection[str] | None = None) -> Judged:
@@ -56,8 +59,7 @@ class Opened:
         Raises:
             OutputError: The reviews cannot be read, or the shards changed or are damaged.
         """
-        every = self.reviews.all()
-        said = every if rows is None else [one for one in every if one.id in rows]
+        said = self.reviews.all() if rows is None else self.reviews.of(*rows)
         return weigh(said, self.lookup.labels({one.id for one in said}))
 
     def table(self, name: str) -> list[dict[str, Any]]:
@@ -97,7 +99,7 @@ class Opened:
         return [dict(zip(names, row, strict=True)) for row in found]
 
 
-def open_dataset(source: Source, folder: Path, reviews_path: Path) -> Opened:
+def open_dataset(source: Source, folder: Path, reviews_path: Path, *, text: bool = False) -> Opened:
     """Opens a dataset; makes its index and tables first, where they are not current.
 
     They are made in a process of their own, whose memory is given back.
@@ -106,6 +108,7 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path) -> Opened:
         source: Its files.
         folder: Its folder `qa/`.
         reviews_path: Where its reviews are exported to; they are kept beside it.
+        text: Make the tables of its text, too; a dataset has those of its report.
 
     Raises:
         OutputError: There is nothing annotated, or a file is damaged or of another format.
@@ -113,8 +116,13 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path) -> Opened:
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as process:
         path = process.submit(prepare, source, folder).result()
+        if text:
+            process.submit(prepare_text, source, folder).result()
+        reviews = open_reviews(reviews_path)
+        labels = process.submit(hash_labels, source, folder, reviews.rows()).result()
     index = Index(path)
     facts = read_metadata(source.shards[0])
-    reviews = open_reviews(reviews_path)
     lookup = Lookup(index, source.shards)
-    return Opened(source, folder, facts, index, lookup, reviews, reviews_path)
+    lookup.keep_labels(labels)
+    exports = Exports(reviews, reviews_path)
+    return Opened(source, folder, facts, index, lookup, reviews, exports)

@@ -47,6 +47,10 @@ class Visit:
         """The dataset that is looked at."""
         return next(iter(self.datasets.values()))
 
+    def changed(self) -> list[str]:
+        """Gives the names of the datasets whose shards are others than when they were opened."""
+        return [name for name, opened in self.datasets.items() if not opened.renew()]
+
 
 T = TypeVar("T")
 View = Callable[[Visit, dict[str, str]], Awaitable[None]]
@@ -97,9 +101,6 @@ def frame(datasets: dict[str, Opened], views: dict[str, View]) -> None:
         _theme(dark, theme if theme in THEMES else "auto")
     routes = {path: functools.partial(_built, view, visit) for path, view in views.items()}
     with ui.element("main").props("id=main"):
-        if not visit.opened.is_current:
-            text = "The annotations have changed since this dashboard was started; start it again."
-            put(render("notice.html", text=text))
         ui.sub_pages({path: _typed(build) for path, build in routes.items()})
 
 
@@ -111,6 +112,9 @@ def _typed(build: Callable[[PageArguments], Awaitable[None]]) -> Callable[..., A
 
 
 async def _built(view: View, visit: Visit, arguments: PageArguments) -> None:
+    if changed := await run.io_bound(visit.changed):
+        text = f"The annotations of {', '.join(changed)} have changed since this dashboard was "
+        put(render("notice.html", text=f"{text}started; start it again."))
     await view(visit, dict(arguments.query_parameters))
 
 

@@ -21,7 +21,10 @@ CACHED = {"cache-control": "private, max-age=600"}
 
 
 def picture_routes(datasets: dict[str, Opened]) -> APIRouter:
-    """Gives the route `/picture/{layer}?of=DATASET&id=ID`; `small` is a thumbnail of the fake."""
+    """Gives the route `/picture/{layer}?of=DATASET&id=ID`; `small` is a thumbnail of the fake.
+
+    A browser keeps pictures: pages add the version of the shards as `v`.
+    """
     router = APIRouter()
     turns = CapacityLimiter(AT_ONCE)
 

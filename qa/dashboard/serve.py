@@ -51,6 +51,8 @@ def make_app(datasets: dict[str, Opened], host: str = "127.0.0.1", token: str = 
     ui.add_head_html('<link rel="stylesheet" href="/static/dashboard.css">', shared=True)
     ui.add_head_html('<script defer src="/static/dashboard.js"></script>', shared=True)
     nicegui_app.colors(primary="#0072b2")
+    for opened in datasets.values():
+        nicegui_app.on_shutdown(opened.exports.finish)
     ui.run_with(
         app,
         root=functools.partial(frame, datasets, VIEWS),

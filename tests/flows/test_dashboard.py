@@ -1,9 +1,10 @@
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from flows.dashboard import compare_with, serve_dashboard
+from flows.dashboard import compare_folders, compare_with, serve_dashboard
 from flows.release import source_of as releasable
 from flows.run import make_run
 from flows.source import other_source, source_of
@@ -58,6 +59,22 @@ def test_a_release_is_compared_and_stays_as_it_is(
     for row in rows:
         assert lookup.frame(row.id).explanation == row.explanation
         assert lookup.picture(row.id, "fake") is None
+
+
+def test_two_releases_are_compared(annotated, write_manifest, released, tmp_path):
+    manifest = write_manifest(tmp_path)
+    other = tmp_path / "2.0.0"
+    shutil.copytree(released / "data" / "train", other / "data" / "train")
+    lines = compare_folders(manifest, str(released), [str(other)])
+    assert any(line.split()[:1] == ["SkinSmoothing"] for line in lines)
+    assert any(line.split()[:2] == ["evidence:", "rows"] for line in lines)
+    path = Path(lines[-1])
+    assert path.is_relative_to(tmp_path / "out" / "against")
+    drift = read_records(path, Drift)
+    found = [r for r in drift if (r.distribution, r.category) == ("split", "test")]
+    assert [row.count_b for row in found] == [0]
+    with pytest.raises(UsageError, match="no dataset of the manifest and no folder of shards"):
+        compare_folders(manifest, str(tmp_path / "gone"), [str(other)])
 
 
 def test_the_output_of_another_run_counts_each_frame_once(

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qa.drift import compare_counts, drift, judged, write_drift
+from qa.statistics import write_text_tables
 from qa.tables import write_tables
 from schemas.errors import OutputError
 from schemas.shards import read_records
@@ -24,11 +25,22 @@ def test_a_dataset_of_one_method_differs(annotated, write_source, rows, tmp_path
     run, _ = annotated
     few = [row for row in rows if row.method == "LipRecolour"]
     other = write_tables(write_source(tmp_path, few), tmp_path / "t")
-    found = write_drift(run.output / "qa" / "tables", other, tmp_path / "drift.parquet")
+    write_text_tables(write_source(tmp_path, few).shards, other)
+    found, text = write_drift(run.output / "qa" / "tables", other, tmp_path, "few")
     method = [row for row in found if row.distribution == "method"]
     assert {row.category: row.share_b for row in method}["LipRecolour"] == 1.0
     assert judged(method[0].psi) == "different"
-    assert read_records(tmp_path / "drift.parquet", type(found[0])) == found
+    verdicts = {row.category: row for row in found if row.distribution == "verdict"}
+    assert verdicts["supported"].count_a == sum(row.claims_supported for row in rows)
+    assert verdicts["supported"].count_b == sum(row.claims_supported for row in few)
+    assert [row.category for row in found if row.distribution == "writer"] == ["evidence"]
+    assert ("evidence", "rows", len(rows), len(few)) in [astuple_of(one) for one in text]
+    assert read_records(tmp_path / "drift-few.parquet", type(found[0])) == found
+    assert read_records(tmp_path / "drift-text-few.parquet", type(text[0])) == text
+
+
+def astuple_of(one):
+    return one.writer, one.figure, one.a, one.b
 
 
 def test_figures_of_a_known_case():

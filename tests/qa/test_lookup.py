@@ -37,6 +37,20 @@ def test_labels_are_hashed_as_a_release_hashes_them(opened, rows):
         lookup.labels([rows[2].id])
 
 
+def test_nothing_is_kept_of_shards_that_were_written_anew(opened, rows, write_source, tmp_path):
+    _, lookup = opened
+    old = lookup.labels([rows[0].id]), lookup.picture(rows[0].id, "fake"), lookup.version
+    lookup.renew()
+    assert lookup.version == old[-1]
+    other = rows[0].model_copy(update={"explanation": "Another text.", "fake": rows[0].real})
+    write_source(tmp_path, [other, *rows[1:]])
+    assert lookup.labels([other.id]) == old[0]
+    lookup.renew()
+    assert lookup.labels([other.id]) == {other.id: labels_hash(other.model_dump())} != old[0]
+    assert lookup.picture(other.id, "fake") == rows[0].real.bytes
+    assert lookup.version != old[-1]
+
+
 def test_an_unknown_id_is_nothing_whatever_it_looks_like(opened):
     _, lookup = opened
     for row in ("", "toy", "../../etc/passwd", "' OR 1=1 --", "x" * 100_000):

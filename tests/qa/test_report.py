@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import CHROMIUM, open_browser
+from qa import report
 from qa.explanation import colours, marked
 from qa.pictures import colour, panels, strip
 from qa.report import write_report
@@ -156,3 +157,19 @@ def test_frames_are_counted_by_turn_and_by_size(rows, write, tmp_path):
     text = page.read_text()
     assert "view of the real face" in text
     assert "nan" not in text.lower().split("view of the real face")[1].split("</table>")[0]
+
+
+def test_where_there_are_too_many_samples_each_method_has_one_and_the_page_tells(
+    rows, write, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(report, "MAX_SAMPLES", 3)
+    made = [
+        rows[0].model_copy(update={"id": f"{name}-{level}", "method": name, "compression": level})
+        for name in ("A", "B", "C")
+        for level in ("c0", "c1")
+    ]
+    page = " ".join(write(made, tmp_path).read_text().split())
+    assert re.findall(r"<strong>(.)</strong>", page) == ["A", "B", "C"]
+    assert "compression: 3 of 6, each method" in page
+    few = write(made[:2], tmp_path / "few").read_text()
+    assert "compression. A phrase" in few

@@ -7,7 +7,7 @@ from qa import reviews as module
 from qa.reviews import MAX_NOTE, Reviews, make_review, open_reviews
 from schemas.errors import OutputError, UsageError
 from schemas.reviews import Review, decided
-from schemas.shards import read_records
+from schemas.shards import read_records, write_records
 
 HTML = "<script>alert(1)</script> <b>鼻</b> 'quoted' \"twice\"; DROP TABLE reviews; --"
 
@@ -28,6 +28,27 @@ def test_reviews_come_back_as_written_and_are_exported(store, tmp_path):
     exported = read_records(tmp_path / "reviews.parquet", Review)
     assert exported == store.all()
     assert decided(exported) == {"a/1": "fix", "a/2": "reject"}
+
+
+def test_reviews_of_some_rows_are_found_and_all_are_counted(store):
+    assert store.count() == 0
+    assert store.rows() == []
+    made = [make_review(f"a/{n % 3}", "Ana", "accept", note=str(n)) for n in range(6)]
+    for one in made:
+        store.add(one)
+    assert store.of("a/0", "a/2", HTML) == [made[n] for n in (0, 2, 3, 5)]
+    assert store.of() == []
+    assert store.count() == 6
+    assert sorted(store.rows()) == ["a/0", "a/1", "a/2"]
+
+
+def test_an_export_with_a_decision_that_is_none_is_not_taken_back(store, tmp_path):
+    exported = tmp_path / "reviews.parquet"
+    strange = make_review("a/1", "Ana", "accept").model_copy(update={"decision": "perhaps"})
+    write_records(exported, [strange], Review)
+    with pytest.raises(OutputError, match=r"reviews\.parquet is damaged"):
+        store.export(exported)
+    assert store.all() == []
 
 
 def test_a_second_thought_is_a_new_row(store):

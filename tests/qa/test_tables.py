@@ -49,16 +49,20 @@ def test_regions_evidence_and_claims_are_counted_as_a_loop_counts_them(tables, r
     regions = Counter(region.name for row in rows for region in row.regions)
     found = {row["region"]: row["frames"] for row in lines(tables["regions"], by="all")}
     assert found == regions
-    measured = Counter((e.kind.value, e.direction) for row in rows for e in row.evidence)
-    beyond = Counter(
-        (e.kind.value, e.direction) for row in rows for e in row.evidence if e.significant
-    )
-    for row in lines(tables["evidence"], by="all"):
-        key = row["kind"], row["direction"]
+    every = [(e, (e.category_id, e.kind.value, e.direction)) for row in rows for e in row.evidence]
+    measured = Counter(key for _, key in every)
+    beyond = Counter(key for one, key in every if one.significant)
+    told = lines(tables["evidence"], by="all")
+    assert len(told) == len(measured)
+    for row in told:
+        key = row["category_id"], row["kind"], row["direction"]
         assert (row["measured"], row["significant"]) == (measured[key], beyond[key])
-    claims = Counter((c.kind.value, c.direction, c.verdict) for row in rows for c in row.claims)
+    claims = Counter(
+        (c.category_id, c.kind.value, c.direction, c.verdict) for row in rows for c in row.claims
+    )
+    keys = ("category_id", "kind", "direction", "verdict")
     said = lines(tables["claims"], by="all")
-    assert {(r["kind"], r["direction"], r["verdict"]): r["claims"] for r in said} == claims
+    assert {tuple(r[key] for key in keys): r["claims"] for r in said} == claims
 
 
 def test_rejects_and_histograms_lose_nothing(tables, annotated, rows):
@@ -77,10 +81,12 @@ def test_costs_are_summed_by_the_hour(write_source, rows, tmp_path):
     )  # fmt: skip
     sent = [60.0, 3599.0, 3600.0]
     made = [cost.model_copy(update={"sent_at": at, "latency_s": at / 60}) for at in sent]
+    made[2] = made[2].model_copy(update={"subject": rows[0].id})
     write_records(source.costs, made, Cost)
     found = pq.read_table(write_tables(source, tmp_path / "t") / "costs.parquet").to_pylist()
     assert [row["hour"] for row in found] == [datetime(1970, 1, 1, 0), datetime(1970, 1, 1, 1)]
     assert [row["requests"] for row in found] == [2, 1]
+    assert [row["method"] for row in found] == ["", rows[0].method]
     assert [row["cost"] for row in found] == [1.0, 0.5]
     assert found[0]["latency_s"] == pytest.approx((1 + 3599 / 60) / 2)
     assert found[0]["completion_tokens"] is None

@@ -12,7 +12,7 @@ from qa.leaks import names_label, names_method, names_real_side, verdict
 from qa.report import write_report
 from qa.statistics import collect
 from qa.sums import COLUMNS, LISTS, template
-from qa.text import measure, read
+from qa.text import Sums, add_up, figures, measure, read
 from qa.wording import wording
 from schemas.records import Claim, DroppedClaim
 
@@ -86,7 +86,7 @@ WRITTEN = [
 def test_figures_of_hand_made_rows():
     found = measure([table(*WRITTEN)]).quality
     assert found.index.tolist() == ["evidence"]
-    assert found.loc["evidence"].to_dict() == {
+    expected = {
         "rows": 2,
         "sentences": 5,
         "distinct sentences": 0.8,  # the nose's sentence is there twice
@@ -98,12 +98,22 @@ def test_figures_of_hand_made_rows():
         "real side named": 0.0,
         "method named": 0.0,
         "verdict equals label": 0.75,
-        "region coverage": 0.8333,  # two of three, one of one
+        "region coverage": 5 / 6,  # two of three, one of one
         "area coverage": 0.9,  # 80 of 100, 100 of 100
-        "refuted": 0.1667,
-        "untestable": 0.1667,
-        "refused": 0.1667,
+        "refuted": 1 / 6,
+        "untestable": 1 / 6,
+        "refused": 1 / 6,
     }
+    assert found.loc["evidence"].to_dict() == pytest.approx(expected)
+
+
+def test_a_figure_is_not_rounded_to_a_bound():
+    """Five wrong answers of 200,000 are not all right, and all right is exactly one."""
+    parts = [add_up([table(row(questions=[det("fake", said)]))]) for said in ("fake", "real")]
+    right, wrong = (part.rows for part in parts)
+    many = Sums(pd.concat([right * 199_995, wrong * 5]), {})
+    assert figures([many]).quality.loc["evidence", "verdict equals label"] == 0.999975
+    assert figures([parts[0]]).quality.loc["evidence", "verdict equals label"] == 1.0
 
 
 def test_only_the_fifty_most_frequent_templates_count():
@@ -111,8 +121,8 @@ def test_only_the_fifty_most_frequent_templates_count():
     twice = [row(*((1, word) for word in words)), row(*((1, word) for word in words[:10]))]
     found = measure([table(*twice)]).quality.loc["evidence"]
     assert found["sentences"] == 70
-    assert found["distinct templates"] == round(60 / 70, 4)
-    assert found["top 50 share"] == round((10 * 2 + 40) / 70, 4)
+    assert found["distinct templates"] == pytest.approx(60 / 70)
+    assert found["top 50 share"] == pytest.approx((10 * 2 + 40) / 70)
 
 
 def test_a_template_has_no_region_no_number_no_case():
@@ -146,9 +156,9 @@ def test_each_writer_has_a_row_of_its_own():
     assert found["rows"].to_dict() == {
         "evidence": 2, "evidence (fallback)": 3, "fifa": 2, "mllm": 1, "plain": 0,
     }  # fmt: skip
-    assert found["distinct sentences"].drop("plain").to_dict() == {
-        "evidence": 1.0, "evidence (fallback)": 0.6667, "fifa": 0.5, "mllm": 1.0,
-    }  # fmt: skip
+    assert found["distinct sentences"].drop("plain").to_dict() == pytest.approx(
+        {"evidence": 1.0, "evidence (fallback)": 2 / 3, "fifa": 0.5, "mllm": 1.0}
+    )
     assert found.loc["plain"].drop(["rows", "sentences"]).isna().all()
 
 
@@ -282,10 +292,12 @@ def test_the_evidence_explainers_figures_are_those_of_a_loop_over_its_rows(annot
     assert found["area coverage"] == pytest.approx(sum(weighted) / len(rows), abs=1e-4)
     said = [claim.sentence for one in rows for claim in one.claims]
     assert found["sentences"] == len(said)
-    assert found["distinct sentences"] == round(
-        len({s.replace("<p>", "").replace("</p>", "") for s in said}) / len(said), 4
+    assert found["distinct sentences"] == pytest.approx(
+        len({s.replace("<p>", "").replace("</p>", "") for s in said}) / len(said)
     )
-    assert found["distinct templates"] == round(len({template(s) for s in said}) / len(said), 4)
+    assert found["distinct templates"] == pytest.approx(
+        len({template(s) for s in said}) / len(said)
+    )
     assert found[["label named", "method named"]].tolist() == [0, 0]
     assert found[["verdict equals label", "real side named"]].tolist() == [1, 1]
     assert counted.fallbacks.empty

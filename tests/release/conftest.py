@@ -61,16 +61,30 @@ def bare(tmp_path_factory, make):
     return folder / "1.0.0"
 
 
+@pytest.fixture(scope="session")
+def split(tmp_path_factory, make, ready, rows):
+    """Folder of a release without pixels or formats, as it is made by default, in three splits."""
+    folder = tmp_path_factory.mktemp("split")
+    names = ("train", "val", "test")
+    parts = [row.model_copy(update={"split": names[k % 3]}) for k, row in enumerate(rows)]
+    leaky = ready.dataset.model_copy(update={"splits_may_leak": True})  # it has two people
+    assert make(folder, _like(ready, folder / "toy-00000.parquet", parts, dataset=leaky)).passed
+    return folder / "1.0.0"
+
+
 @pytest.fixture
 def like(tmp_path, ready):
     """Gives a source like the small dataset with other rows, rejects as they are."""
 
     def like(rows, name="toy-00000.parquet", **changes):
-        path = tmp_path / "shards" / name
-        write_records(path, rows, AnnotatedFrame, _facts(ready))
-        return replace(ready, **{"shards": [path]} | changes)
+        return _like(ready, tmp_path / "shards" / name, rows, **changes)
 
     return like
+
+
+def _like(ready, path, rows, **changes):
+    write_records(path, rows, AnnotatedFrame, _facts(ready))
+    return replace(ready, **{"shards": [path]} | changes)
 
 
 @pytest.fixture

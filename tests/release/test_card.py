@@ -67,5 +67,9 @@ def test_a_figure_that_one_writer_lacks_is_an_empty_cell(tmp_path, make, ready):
 def test_cells_are_no_markup():
     assert cell("a|b <script>\n`x` [y](z)") == r"a\|b \<script\> \`x\` \[y\](z)"
     assert cell(None) == cell(float("nan")) == ""
+
+
+def test_a_figure_is_one_only_where_it_is():
+    assert [cell(1.0), cell(0.999975), cell(2 / 3)] == ["1", "0.999975", "0.6667"]
     assert table([]) == "(none)"
     assert SEG not in table([{"x": SEG}])

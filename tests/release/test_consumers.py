@@ -21,6 +21,20 @@ from schemas.shards import read_metadata, read_records, write_records
 SPLIT = "unsplit"
 
 
+@pytest.fixture(params=["full", "bare", "split"])
+def folder(request):
+    """A release with pixels, one without, and a default one in three splits."""
+    return request.getfixturevalue(request.param)
+
+
+def ids_by_split(folder, rows):
+    """What is released in which split, as the rows were given."""
+    ids = [row.id for row in rows]
+    if folder.parent.name.startswith("split"):
+        return {name: ids[k::3] for k, name in enumerate(("train", "val", "test"))}
+    return {SPLIT: ids}
+
+
 @pytest.fixture
 def cache(tmp_path):
     return str(tmp_path / "cache")
@@ -33,6 +47,11 @@ def test_datasets_loads_rows_with_pictures(full, rows, cache):
     assert isinstance(first["fake"], Image.Image)
     assert first["fake"].size == (512, 512)
     assert coco_mask.decode(first["artifact"]["segmentation"]).sum() == rows[0].artifact.area
+
+
+def test_datasets_loads_each_split(folder, rows, cache):
+    found = datasets.load_dataset(str(folder), cache_dir=cache)
+    assert {name: part["id"] for name, part in found.items()} == ids_by_split(folder, rows)
 
 
 def test_datasets_streams_rows_without_pictures(bare, rows, cache):
@@ -64,29 +83,32 @@ def test_what_the_card_of_a_release_without_rejects_names_can_be_loaded(
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore:The inplace keyword")
-def test_croissant_is_valid_and_its_records_can_be_read(full, rows):
-    found = mlcroissant.Dataset(str(full / "croissant.json"))
+def test_croissant_is_valid_and_its_records_can_be_read(folder, full, rows):
+    found = mlcroissant.Dataset(str(folder / "croissant.json"))
     assert not found.metadata.ctx.issues.errors
     files = [one for one in found.metadata.distribution if hasattr(one, "sha256") and one.sha256]
     assert {one.id for one in files} == {
-        path.relative_to(full).as_posix() for path in open_release(full).files
+        path.relative_to(folder).as_posix() for path in open_release(folder).files
     }
-    records = list(found.records("frames"))
-    assert [one["frames/id"].decode() for one in records] == [row.id for row in rows]
-    assert records[0]["frames/real"].size == (512, 512)
-    assert records[0]["frames/frame_index"] == rows[0].frame_index
+    records = {one["frames/id"].decode(): one for one in found.records("frames")}
+    assert sorted(records) == sorted(row.id for row in rows)
+    first = records[rows[0].id]
+    assert first["frames/frame_index"] == rows[0].frame_index
+    assert first["frames/label_map"].size == (512, 512)
+    assert ("frames/real" in first) == (folder == full)
+    assert folder != full or first["frames/real"].size == (512, 512)
 
 
-def test_duckdb_and_pandas_read_it(full, rows):
-    query = f"SELECT count(*), sum(artifact.area) FROM '{full}/data/*/*.parquet'"
+def test_duckdb_and_pandas_read_it(folder, rows):
+    query = f"SELECT count(*), sum(artifact.area) FROM '{folder}/data/*/*.parquet'"
     expected = (len(rows), sum(row.artifact.area for row in rows))
     assert duckdb.sql(query).fetchall() == [expected]
-    frame = pd.read_parquet(full / "data")
-    assert list(frame["id"]) == [row.id for row in rows]
+    for split, ids in ids_by_split(folder, rows).items():
+        assert list(pd.read_parquet(folder / "data" / split)["id"]) == ids
 
 
-def test_sha256sum_checks_it(full):
-    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=full, check=True,
+def test_sha256sum_checks_it(folder):
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True,
                    capture_output=True)  # fmt: skip
 
 

@@ -5,16 +5,26 @@ from dataclasses import replace
 import pytest
 
 from release.gate import CHECKS, Scene, check_text
+from release.held import hold
 from release.source import open_tables
 from schemas.datasets import Licence
 from schemas.records import AnnotatedFrame, Pair, Reject
 from schemas.releasing import Bound
 from schemas.shards import read_records, write_records
+from tests.conftest import review
 
 
-def failures(source, check, with_pixels=False, decisions=None):
+def failures(source, check, with_pixels=False):
     with open_tables(source.shards, source.rejects) as tables:
-        return list(CHECKS[check](Scene(source, tables, with_pixels, decisions or {})))
+        return list(CHECKS[check](Scene(source, tables, with_pixels, hold(source))))
+
+
+def without(source, folder, *entries):
+    """The same dataset with entries on its take-down list."""
+    path = folder / "taken.txt"
+    path.write_text("".join(f"{entry}\n" for entry in entries))
+    settings = source.settings.model_copy(update={"take_down": str(path)})
+    return replace(source, settings=settings)
 
 
 def subjects(source, check, **more):
@@ -66,13 +76,17 @@ def test_pairs_that_are_open_and_frames_that_failed(ready, tmp_path):
                     detail="KeyError")  # fmt: skip
     path = tmp_path / "rejects.parquet"
     write_records(path, [*read_records(ready.rejects, Reject), failed], Reject)
-    found = failures(replace(open_one, rejects=path), "nothing open or failed")
+    broken = replace(open_one, rejects=path)
+    found = failures(broken, "nothing open or failed")
+    for source in (open_one, broken):
+        gone = without(source, tmp_path, pair.key)
+        assert failures(gone, "nothing open or failed") == []
     assert [(one.subject, one.reason) for one in found] == [
         ("toy/New/c23/1_2", "internal_error: KeyError")
     ]
 
 
-def test_a_person_in_two_splits(like, rows, ready):
+def test_a_person_in_two_splits(like, rows, ready, tmp_path):
     splits = ["train", "test"]
     leaky = [
         row.model_copy(update={"split": splits[k % 2], "identities": ("ada",)})
@@ -80,6 +94,12 @@ def test_a_person_in_two_splits(like, rows, ready):
     ]
     source = like(leaky)
     assert "ada" in subjects(source, "no split leaks")[0]
+    last = leaky[-1].id.rpartition("/")[0]
+    taken = [row.id for row in leaky if row.split == "test"]
+    assert failures(without(source, tmp_path, *taken), "no split leaks") == []
+    said = [review(row, "reject") for row in leaky if row.split == "test"]
+    assert failures(replace(source, reviews=said), "no split leaks") == []
+    assert failures(without(source, tmp_path, last), "no split leaks") != []
     kept = ready.dataset.model_copy(update={"splits_may_leak": True})
     assert failures(replace(source, dataset=kept), "no split leaks") == []
 
@@ -92,12 +112,16 @@ def test_pixels_only_where_the_licence_lets_them(ready):
     assert failures(ready, "licence", with_pixels=True) == []
 
 
-def test_too_few_reviews(ready, rows):
+def test_too_few_reviews(ready, rows, tmp_path):
     settings = ready.settings.model_copy(update={"max_unreviewed": 0.5})
     asked = replace(ready, settings=settings)
     assert subjects(asked, "reviews") == ["max_unreviewed"]
-    half = {row.id: "accept" for row in rows[: len(rows) // 2 + 1]}
-    assert failures(asked, "reviews", decisions=half) == []
+    half = [review(row, "accept") for row in rows[: len(rows) // 2 + 1]]
+    assert failures(replace(asked, reviews=half), "reviews") == []
+    few = replace(asked, reviews=half[:2])
+    assert subjects(few, "reviews") == ["max_unreviewed"]
+    gone = [row.id for row in rows[4:]]
+    assert failures(without(few, tmp_path, *gone), "reviews") == []
 
 
 def test_figures_out_of_bounds(ready):
@@ -114,3 +138,7 @@ def test_text_figures_out_of_bounds(ready):
     found = check_text(replace(ready, settings=settings), figures)
     assert [one.subject for one in found.first] == ["refuted, written by fifa", "no such"]
     assert found.failed == 2
+
+
+def test_a_complaint_does_not_round_a_figure_to_its_bound():
+    assert Bound(at_least=1.0).complaint(0.999975) == "is 0.999975, must be 1 or more"

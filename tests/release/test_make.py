@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import schemas.shards
+from release.place import new_folder, publish
 from release.released import open_release
 from release.seal import broken_files
 from schemas.errors import OutputError, UsageError
@@ -123,6 +124,19 @@ def test_what_a_killed_process_left_does_no_harm(tmp_path, make, bare):
     (left / "x.parquet").write_text("half")
     make(tmp_path, formats=("coco",))
     assert hashes(tmp_path / "1.0.0") == hashes(bare)
+    assert [path.name for path in tmp_path.iterdir()] == ["1.0.0"]
+
+
+def test_two_at_one_place_do_not_mix_and_one_is_there(tmp_path):
+    place = tmp_path / "1.0.0"
+    with new_folder(place) as one, new_folder(place) as other:
+        (one / "of-one").touch()
+        (other / "of-other").touch()
+        publish(one, place)
+        with pytest.raises(OutputError, match="cannot put the release at"):
+            publish(other, place)
+    assert [path.name for path in place.iterdir()] == ["of-one"]
+    assert [path.name for path in tmp_path.iterdir()] == ["1.0.0"]
 
 
 def test_splits_become_folders(tmp_path, make, like, rows):

@@ -12,6 +12,7 @@ from qa.dashboard.pages import Visit, show
 from qa.drift import compare_counts, judged
 from qa.explanation import lit, writer_of
 from qa.index import VERDICTS, Filter
+from qa.wording import wording, written
 
 MOST = 8
 """Categories of a distribution, frames side by side."""
@@ -71,6 +72,7 @@ def compare(names: list[str], a: Compared, b: Compared) -> str:
         same=(a.name, a.writer) == (b.name, b.writer),
         figures=_figures(a, b),
         distributions=sorted(distributions, key=lambda one: -one[1]),
+        text=_text(a, b),
         pairs=_pairs(a, b),
     )
 
@@ -85,12 +87,27 @@ def _verdicts(a: Compared, b: Compared) -> tuple[str, float, str, list[Any]]:
     return "verdict", psi, judged(psi), rows
 
 
+def _text(a: Compared, b: Compared) -> dict[str, Any]:
+    """Gives the figures of the text: who wrote on which side, and a line for each figure."""
+    rows = [
+        (side, row)
+        for side, compared in (("a", a), ("b", b))
+        for row in compared.opened.table("text")
+        if compared.writer in ("", row["writer"])
+    ]
+    lines = [
+        (name, figure["means"], [written(row.get(name), figure["show"]) for _, row in rows])
+        for name, figure in wording()["text"].items()
+    ]
+    return {"writers": [(side, row["writer"]) for side, row in rows], "lines": lines}
+
+
 def _figures(a: Compared, b: Compared) -> list[tuple[str, str, str]]:
     sizes = [side.opened.index.count(side.chosen) for side in (a, b)]
     means = [side.opened.index.means(side.chosen) for side in (a, b)]
     figures = [("frames", f"{sizes[0]:,} | {sizes[1]:,}", "A | B")]
-    for name, written in (("mask_share", percent), ("confidence", short), ("stability", short)):
-        both = " | ".join(written(one[name]) for one in means)
+    for name, write in (("mask_share", percent), ("confidence", short), ("stability", short)):
+        both = " | ".join(write(one[name]) for one in means)
         figures.append((name.replace("_", " "), both, "mean of A | mean of B"))
     return figures
 

@@ -34,7 +34,7 @@ def overview(opened: Opened) -> str:
         ("confidence", short(means["confidence"]), "mean share of a mask that was truly changed"),
         ("stability", short(means["stability"]), "how little a mask depends on the exact cut"),
         ("supported", percent(means["supported"] / made) if made else "–", "of all statements"),
-        ("reviews", number(len(opened.reviews.all())), "decisions of people"),
+        ("reviews", number(opened.reviews.count()), "decisions of people"),
     ]
     return render(
         "overview.html",
@@ -59,10 +59,13 @@ def overview(opened: Opened) -> str:
 
 
 def _text(opened: Opened) -> list[tuple[str, str, list[str]]]:
-    """Gives each figure of the text: its name, its meaning, and its value for each writer."""
+    """Gives each figure of the text: its name, its meaning, and its value for each writer.
+
+    A table of older code lacks those that were added since.
+    """
     rows = opened.table("text")
     return [
-        (name, figure["means"], [written(row[name], figure["show"]) for row in rows])
+        (name, figure["means"], [written(row.get(name), figure["show"]) for row in rows])
         for name, figure in wording()["text"].items()
         if rows
     ]

@@ -48,6 +48,7 @@ def record(opened: Opened, row: str, chosen: Filter) -> dict[str, str]:
         raise UsageError(f"there is no frame {row[:200]!r} in {opened.source.name}")
     values = _values(opened, found, chosen)
     labels = labels_hash(found.model_dump(include=set(LABELS)))
+    opened.lookup.keep_labels({row: labels})
     return {part: render(f"record_{part}.html", **values) for part in PARTS} | {"labels": labels}
 
 
@@ -59,6 +60,7 @@ def _values(opened: Opened, row: AnnotatedFrame, chosen: Filter) -> dict[str, An
     colours = [css(colour(n)) for n in range(len(row.regions))]
     return {
         "name": opened.source.name,
+        "version": opened.lookup.version,
         "row": row,
         "chosen": chosen,
         "before": before,

@@ -32,6 +32,7 @@ def records(opened: Opened, chosen: Filter, first: int) -> str:
     return render(
         "records.html",
         name=opened.source.name,
+        version=opened.lookup.version,
         options=options(opened),
         chosen=chosen,
         sorts=list(SORTS),

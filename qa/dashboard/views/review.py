@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from nicegui import run, ui
@@ -11,7 +12,7 @@ from qa.dashboard.opened import Opened
 from qa.dashboard.pages import Visit, attempt, put
 from qa.index import Filter
 from qa.reviews import MAX_NOTE, make_review
-from schemas.errors import FacextError, OutputError, UsageError
+from schemas.errors import FacextError, UsageError
 from schemas.reviews import Decision, Review
 
 KEYS: dict[Decision, str] = {"accept": "a", "reject": "r", "fix": "f"}
@@ -32,6 +33,7 @@ async def review_form(visit: Visit, row: str, labels: str, chosen: Filter) -> No
         note = ui.textarea("Note").props(f"outlined dense autogrow maxlength={MAX_NOTE}")
         label = ui.input("Of a fix: which label, what instead")
         label.props(f"outlined dense maxlength={MAX_NOTE}")
+        buttons: list[ui.button] = []
         with ui.element("div").classes("decisions"):
             for decision, key in KEYS.items():
 
@@ -41,37 +43,65 @@ async def review_form(visit: Visit, row: str, labels: str, chosen: Filter) -> No
                     made = make_review(
                         row, visit.reviewer, decision, label.value, note.value, labels
                     )
-                    await _save(visit.opened, made, chosen)
+                    await _save(visit.opened, made, chosen, buttons)
 
-                ui.button(f"{decision} ({key})", on_click=decide, color=None).props(
-                    f"unelevated no-caps data-key={key}"
-                ).classes(f"decide {decision}")
+                button = ui.button(f"{decision} ({key})", on_click=decide, color=None)
+                button.props(f"unelevated no-caps data-key={key}").classes(f"decide {decision}")
+                buttons.append(button)
         put(earlier or "")
 
 
-async def _save(opened: Opened, review: Review, chosen: Filter) -> None:
-    """Saves a review, exports all, and goes on to the next frame."""
+async def _save(
+    opened: Opened, review: Review, chosen: Filter, buttons: Sequence[ui.button]
+) -> None:
+    """Saves a review and goes on to the next frame, unless the reviewer has gone on meanwhile.
+
+    What became of it is told in any case, on whatever view the page shows by then.
+    """
+    if not all(button.enabled for button in buttons):
+        return  # a second press while the first one is being saved
+    client = ui.context.client  # the pressed button's own place is gone once the view is another
+    router = client.sub_pages_router
+    pressed_on = router.current_path
+    for button in buttons:
+        button.disable()
     try:
         saved = await run.io_bound(save, opened, review, chosen)
-    except UsageError as error:
-        ui.notify(str(error), type="warning")
     except FacextError as error:
-        ui.notify(f"not saved: {error}", type="negative", timeout=10_000)
-    else:
-        after, lacking = saved or (review.id, "")  # nothing comes back where the server stops
+        for button in buttons:
+            button.enable()
+        with client:
+            _tell_unsaved(review, error)
+        return
+    after, lacking = saved or (review.id, "")  # nothing comes back where the server stops
+    with client:
         if lacking:
             ui.notify(f"saved, but not exported: {lacking}", type="negative", timeout=10_000)
         else:
             ui.notify(f"saved: {review.decision}", type="positive", timeout=1500)
-        ui.navigate.to(address("/record", chosen, id=after))
+        if router.current_path != pressed_on:
+            return
+        if after == review.id:
+            await router.refresh()
+        else:
+            ui.navigate.to(address("/record", chosen, id=after))
+
+
+def _tell_unsaved(review: Review, error: FacextError) -> None:
+    """Tells what is to be done differently; of a lost review until somebody closes it."""
+    if isinstance(error, UsageError):
+        ui.notify(str(error), type="warning")
+    else:
+        told = f"not saved: {review.decision} of {review.id}: {error}"
+        ui.notify(told, type="negative", timeout=0, close_button="Close", multi_line=True)
 
 
 def save(opened: Opened, review: Review, chosen: Filter) -> tuple[str, str]:
-    """Saves a review and exports all.
+    """Saves a review and asks for an export of all.
 
     Returns:
-        The frame to go on with, which is the same one at the end, and why the export failed; empty
-        where it did not.
+        The frame to go on with, which is the same one at the end, and why the last export failed;
+        empty where it did not.
 
     Raises:
         UsageError: The review is incomplete or too long; nothing is saved.
@@ -79,11 +109,8 @@ def save(opened: Opened, review: Review, chosen: Filter) -> tuple[str, str]:
     """
     after = opened.index.beside(review.id, chosen)[1] or review.id
     opened.reviews.add(review)
-    try:
-        opened.reviews.export(opened.reviews_path)
-    except OutputError as error:
-        return after, str(error)
-    return after, ""
+    opened.exports.soon()
+    return after, opened.exports.lacking
 
 
 def _earlier(opened: Opened, row: str, labels: str) -> str:

@@ -1,17 +1,22 @@
 """The dashboard as a person uses it: a real server, a real browser."""
 
+import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
 
 from benchmarks.browser import CHROMIUM, open_browser
 from benchmarks.dashboard import served
+from qa.reviews import Reviews, make_review
 from schemas.reviews import Review, labels_hash
 from schemas.shards import read_records
 
@@ -143,7 +148,7 @@ def test_a_review_by_keyboard_is_seen_and_exported(page, address, rows):
     page.wait_for_timeout(400)  # the fields tell the server what was typed after a pause
     page.keyboard.press("r")
     page.wait_for_selector(f"text={rows[1].id}")
-    saved = read_records(folder / "reviews.parquet", Review)
+    saved = exported(folder / "reviews.parquet")
     labels = labels_hash(rows[0].model_dump())
     assert [(r.id, r.reviewer, r.decision, r.note, r.labels_hash) for r in saved] == [
         (rows[0].id, "Ana", "reject", NOTE, labels)
@@ -157,6 +162,83 @@ def test_a_review_by_keyboard_is_seen_and_exported(page, address, rows):
     page.goto(f"{here}/reviews")
     page.wait_for_selector("text=Reviews by person")
     assert NOTE in page.locator("#main").inner_text()
+
+
+def exported(path):
+    """What a release would honour, which is there soon after a review."""
+    until = time.monotonic() + 10
+    while not path.is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+    return read_records(path, Review)
+
+
+def reviewing(page, here, row):
+    """Opens a record as somebody whose name is known."""
+    page.context.add_cookies([{"name": "reviewer", "value": "Ana", "url": here}])
+    page.goto(f"{here}/record?id={quote(row.id)}")
+    page.wait_for_selector(".review textarea")
+
+
+def test_a_review_that_is_not_saved_is_told_though_the_reviewer_went_on(page, address, rows):
+    here, folder = address
+    store = Reviews(folder / "reviews.sqlite")
+    store.add(make_review(rows[4].id, "Ben", "accept"))
+    reviewing(page, here, rows[2])
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        page.keyboard.press("r")
+        page.wait_for_selector("[data-key=a][disabled]")
+        page.keyboard.press("a")
+        page.keyboard.press("j")
+        page.wait_for_selector(f"text={rows[3].id}")
+        page.wait_for_selector(f"text=not saved: reject of {rows[2].id}", timeout=20_000)
+    assert rows[3].id in unquote(page.url)
+    assert store.of(rows[2].id) == []
+
+
+def test_a_saved_review_does_not_pull_back_who_went_on(page, address, rows):
+    here, folder = address
+    store = Reviews(folder / "reviews.sqlite")
+    store.add(make_review(rows[4].id, "Ben", "accept"))
+    reviewing(page, here, rows[5])
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        page.keyboard.press("a")
+        page.keyboard.press("k")
+        page.wait_for_selector(f"text={rows[4].id}")
+        holder.execute("COMMIT")
+    page.wait_for_selector("text=saved: accept")
+    page.wait_for_timeout(300)
+    assert rows[4].id in unquote(page.url)
+    assert [one.decision for one in store.of(rows[5].id)] == ["accept"]
+
+
+def test_the_last_frame_of_a_filter_stays_with_an_empty_form(page, address, rows):
+    here, _ = address
+    reviewing(page, here, rows[-1])
+    page.locator(".review textarea").fill("the last one")
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(400)
+    page.keyboard.press("a")
+    page.wait_for_selector(".earlier >> text=the last one")
+    assert page.locator(".review textarea").input_value() == ""
+    assert rows[-1].id in unquote(page.url)
+
+
+def test_who_moves_by_keys_is_told_that_the_annotations_changed(page, address, rows):
+    here, folder = address
+    page.goto(f"{here}/record?id={quote(rows[0].id)}")
+    page.wait_for_selector(".review textarea")
+    assert page.locator(".notice").count() == 0
+    shard = next((folder / "annotations").iterdir())
+    before = shard.stat()
+    os.utime(shard)
+    try:
+        page.keyboard.press("j")
+        page.wait_for_selector("text=annotations of toy have changed")
+        page.wait_for_selector(f"text={rows[1].id}")
+    finally:
+        os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_pictures_are_served_by_id_alone(address, rows):
@@ -179,6 +261,24 @@ def test_pictures_are_served_by_id_alone(address, rows):
             "import" not in httpx.get(here + path).text
             or "<!doctype" in httpx.get(here + path).text
         )
+
+
+def test_a_server_that_is_stopped_exports_what_was_just_saved(
+    browser, annotated, write_manifest, rows, tmp_path
+):
+    run, _ = annotated
+    folder = tmp_path / "out" / "toy"
+    for name in ("annotations", "rejects"):
+        shutil.copytree(run.output / name, folder / name)
+    page = browser.new_page()
+    with served(write_manifest(tmp_path)) as (here, _):
+        reviewing(page, here, rows[0])
+        for row in rows[1:3]:
+            page.keyboard.press("a")
+            page.wait_for_selector(f"text={row.id}")
+    page.close()
+    found = read_records(folder / "reviews.parquet", Review)
+    assert [one.id for one in found] == [row.id for row in rows[:2]]
 
 
 def test_another_address_is_refused_without_a_token(write_manifest, tmp_path):

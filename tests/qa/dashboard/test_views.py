@@ -1,6 +1,7 @@
 """The views without a browser: what they tell, that all of it is escaped, and bad input."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,13 +17,15 @@ from qa.dashboard.views.regions import regions
 from qa.dashboard.views.rejects import rejects
 from qa.dashboard.views.review import save
 from qa.dashboard.views.reviews import reviews
+from qa.exports import Exports
 from qa.index import Filter, Index, prepare
 from qa.lookup import Lookup
 from qa.reviews import Reviews, make_review
+from qa.statistics import prepare_text
 from schemas.errors import OutputError, UsageError
 from schemas.records import Cost, Picture, Reject
-from schemas.reviews import labels_hash
-from schemas.shards import read_metadata, write_records
+from schemas.reviews import Review, labels_hash
+from schemas.shards import read_metadata, read_records, write_records
 from tests.conftest import review
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
@@ -48,8 +51,9 @@ def open_rows(write_source):
         store = Reviews(folder / "reviews.sqlite")
         lookup = Lookup(index, source.shards)
         return Opened(
-            source, folder / "qa", facts, index, lookup, store, folder / "reviews.parquet"
-        )
+            source, folder / "qa", facts, index, lookup, store,
+            Exports(store, folder / "reviews.parquet"),
+        )  # fmt: skip
 
     return make
 
@@ -144,7 +148,7 @@ def test_an_unknown_frame_and_a_shard_that_went_are_told(open_rows, rows, tmp_pa
     opened.source.shards[0].unlink()
     with pytest.raises(OutputError, match="changed or is damaged"):
         record(opened, rows[0].id, Filter())
-    assert not opened.is_current
+    assert not opened.renew()
     assert "records" in records(opened, Filter(), 0)
 
 
@@ -193,11 +197,27 @@ def test_a_review_that_is_saved_is_told_as_saved(open_rows, rows, tmp_path):
     opened = open_rows(tmp_path, rows[:2])
     made = [make_review(row.id, "Ana", "accept") for row in rows[:2]]
     assert save(opened, made[0], Filter()) == (rows[1].id, "")
-    opened.reviews_path.write_bytes(b"PAR1 cut off")
-    after, lacking = save(opened, made[1], Filter())
-    assert after == rows[1].id
-    assert "reviews.parquet cannot be read" in lacking
-    assert opened.reviews.all() == made
+    opened.exports.finish()
+    assert read_records(opened.exports.path, Review) == made[:1]
+    opened.exports.path.write_bytes(b"PAR1 cut off")
+    assert save(opened, made[1], Filter())[0] == rows[1].id
+    opened.exports.finish()
+    again = make_review(rows[1].id, "Ana", "reject")
+    assert "reviews.parquet cannot be read" in save(opened, again, Filter())[1]
+    opened.exports.finish()
+    assert opened.reviews.all() == [*made, again]
+
+
+def test_reviews_that_are_saved_at_once_are_all_kept_and_exported(open_rows, rows, tmp_path):
+    opened = open_rows(tmp_path, rows)
+    made = [make_review(row.id, f"r{n}", "accept") for n in range(8) for row in rows]
+    with ThreadPoolExecutor(8) as threads:
+        saved = list(threads.map(lambda one: save(opened, one, Filter()), made))
+    opened.exports.finish()
+    assert {lacking for _, lacking in saved} == {""}
+    exported = read_records(opened.exports.path, Review)
+    assert exported == opened.reviews.all()
+    assert set(exported) == set(made)
 
 
 def test_costs_are_summed_over_time(open_rows, rows, tmp_path, write_source):
@@ -224,6 +244,11 @@ def test_two_datasets_are_compared(opened, open_rows, rows, tmp_path):
     page = compare(["toy", "few"], Compared(opened, ""), Compared(other, ""))
     assert "different · PSI" in page
     assert page.count("<article") == min(8, len(few))
+    for one in (opened, other):
+        prepare_text(one.source, one.folder)
+    page = compare(["toy", "few"], Compared(opened, ""), Compared(other, ""))
+    assert "A: evidence" in page
+    assert f"<td>rows</td><td>{len(rows)}</td><td>{len(few)}</td>" in page
     assert "no frame in common" in compare(["toy"], Compared(opened, ""), Compared(other, "x"))
 
 
