@@ -45,11 +45,11 @@ JUDGED = 60
 OVERFIT: dict[str, Any] = {
     "train.steps": 600, "train.look": 240, "train.batch": 8, "train.micro_batch": 8,
     "data.weights.I-AGE": 4, "train.loss.artifact": 5.0, "train.loss.shift": 3.0,
-    "data.val_share": 0.0, "train.save_every": 10_000,
+    "data.val_share": 0.0, "data.erase": 0.0, "train.save_every": 10_000,
 }  # fmt: skip
 HELDOUT: dict[str, Any] = {
-    "train.steps": 2000, "train.look": 1000, "train.batch": 8, "train.micro_batch": 8,
-    "data.questions": 3, "data.weights.R-TOE": 3, "train.loss.concepts": 3.0,
+    "train.steps": 2200, "train.look": 1100, "train.batch": 8, "train.micro_batch": 8,
+    "data.questions": 3, "data.weights.R-TOE": 8, "train.loss.concepts": 3.0,
     "train.validate_every": 10_000, "train.save_every": 10_000, "data.val_share": 0.0,
 }  # fmt: skip
 FOLDER = Path("out/bench/model")
