@@ -223,12 +223,12 @@ def test_the_least_squares_are_well_conditioned(contour):
 
 
 @ON_BOTH
-def test_a_fit_takes_at_most_two_milliseconds(contour):
+def test_a_fit_takes_at_most_two_milliseconds_of_a_core(contour):
     points, taken = seen_from(30), []
     for _ in range(30):
-        start = time.perf_counter()
+        start = time.thread_time()
         fit_mesh(points, contour)
-        taken.append(time.perf_counter() - start)
+        taken.append(time.thread_time() - start)
     assert min(taken) < 0.002
 
 

@@ -123,7 +123,7 @@ def test_a_checkpoint_is_scored_with_its_baselines(trained, annotated, source, t
     ends(["evaluate", "--checkpoint", trained, *data, "--json", figures, "--page", page], 0)
     found = json.loads(figures.read_text())
     assert found["truth"] == "forge"
-    assert (found["chosen"], found["learnt"]) == ("held out", 0)
+    assert (found["chosen"], found["learnt"]) == ("all, of pairs that it did not learn from", 0)
     assert set(found["figures"]["I-AGE"]["miou_strict"]) == {"model", "constant", "blank"}
     assert found["answers"]["model"]["truncated"] > 0
     printed = capsys.readouterr().out

@@ -62,7 +62,7 @@ def test_asking_a_model_is_estimated_from_earlier_requests(annotated, tmp_path, 
     whole, _ = annotated
     shutil.copytree(whole.output / "units" / "measure", tmp_path / "out/toy/units/measure")
     run = make_run("toy", write_manifest(tmp_path), explain={"explainer": "mllm"}, workers=1)
-    frames = len(run.measured.rows(pair.measure_unit for pair in stages.plan(run)))
+    frames = len(run.measured.rows(pair.measure_unit for pair in stages.plan(run).pairs))
     told = "\n".join(preview(run).lines())
     assert "about 0 min to measure 0 frames" in told
     assert f"\n{frames} requests to explain 36 frames (how long they take the server" in told

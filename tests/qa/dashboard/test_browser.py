@@ -276,6 +276,7 @@ def test_a_server_that_is_stopped_exports_what_was_just_saved(
         for row in rows[1:3]:
             page.keyboard.press("a")
             page.wait_for_selector(f"text={row.id}")
+            page.wait_for_selector(".review textarea")
     page.close()
     found = read_records(folder / "reviews.parquet", Review)
     assert [one.id for one in found] == [row.id for row in rows[:2]]
