@@ -201,7 +201,7 @@ TITLES: dict[str, dict[str, str]] = {
         "loc": "Loc strict mIoU", "loc_blank": "... of the model before a grey image",
         "loc_original": "... of the model before the original",
         "loc_constant": "... of the best constant answer",
-        "loc_times_blank": "... times the grey image's",
+        "loc_times_blank": "... times the grey image's, at least",
         "toe_kind": "region TOE names kind and direction", "toe_chance": "... by chance",
         "toe_constant": "... of the best constant answer", "toe_times_chance": "... times chance",
         "age_recall": "AGE phrase recall", "age_miou": "AGE strict mIoU",
@@ -222,7 +222,7 @@ def with_ratios(found: Mapping[str, Any]) -> dict[str, Any]:
         "heldout": {
             **held,
             "det_gain": held["det"] - held["det_majority"],
-            "loc_times_blank": held["loc"] / max(held["loc_blank"], 1e-6),
+            "loc_times_blank": held["loc"] / max(held["loc_blank"], 0.01),
             "toe_times_chance": held["toe_kind"] / max(held["toe_chance"], 1e-6),
         },
     }
