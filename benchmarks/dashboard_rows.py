@@ -30,7 +30,10 @@ def make_rows(toy: Path, folder: Path, rows: int, pictured: int = PICTURED) -> P
     Returns:
         The manifest.
     """
-    source = pa.concat_tables([pq.read_table(path) for path in sorted(toy.glob("annotations/*"))])
+    shards = sorted(toy.glob("annotations/*.parquet"))
+    if not shards:
+        raise SystemExit(f"no shards in {toy}/annotations: run `make demo` first")
+    source = pa.concat_tables([pq.read_table(path) for path in shards])
     bare = _without_pictures(source)
     target = folder / "out" / "toy"
     for shard, first in enumerate(range(0, rows, ROWS_PER_SHARD)):

@@ -11,7 +11,6 @@ from flows.run import Run
 from flows.source import any_source, other_source, source_of
 from qa.drift import judged, write_drift
 from qa.index import prepare
-from qa.statistics import prepare_text
 from qa.tables import Source
 from schemas.errors import UsageError
 from schemas.manifest import load_manifest
@@ -91,6 +90,8 @@ def compare_folders(manifest: Path, one: str, against: Sequence[str]) -> list[st
 
 def _compare(a: tuple[Source, Path], b: tuple[Source, Path]) -> list[str]:
     """Compares two datasets, each given with its folder `qa/`; the tables go to the first one's."""
+    from qa.statistics import prepare_text  # it takes 120 MB, which a server does not need
+
     for source, folder in (a, b):
         prepare(source, folder)
         prepare_text(source, folder)

@@ -37,6 +37,9 @@ CREATE TABLE IF NOT EXISTS reviews (
 CREATE INDEX IF NOT EXISTS reviews_of_row ON reviews (id);
 """
 _FIELDS = tuple(Review.model_fields)
+_EVERY = f"SELECT {', '.join(_FIELDS)} FROM reviews {{where}} ORDER BY at, n"  # noqa: S608
+SOME = 2000
+"""Reviews that are in memory at once while they are exported."""
 Line = tuple[Any, ...]
 """The fields of a review, in their order."""
 
@@ -93,23 +96,45 @@ class Reviews:
             with path.with_name(f".{path.name}.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._restore(path)
-                lines = self._read("")
-                write_table(path, _table(lines))
+                table = self._table()
+                write_table(path, table)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-        return len(lines)
+        return int(table.num_rows)
 
     def _restore(self, path: Path) -> None:
-        """Takes back what only the Parquet file holds."""
+        """Takes back what only the Parquet file holds; SQLite compares, in little memory."""
         if not path.is_file():
             return
         table = read_table(path, Review)
-        exported = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-        if lost := set(exported).difference(self._read("")):
+        columns, marks = ", ".join(_FIELDS), ", ".join("?" for _ in _FIELDS)
+        with self._open() as db:
+            db.execute(f"CREATE TEMP TABLE exported ({columns})")
+            for batch in table.to_batches(max_chunksize=SOME):
+                lines = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+                db.executemany(f"INSERT INTO exported VALUES ({marks})", lines)  # noqa: S608
+            lost = db.execute(
+                f"SELECT {columns} FROM exported EXCEPT SELECT {columns} FROM reviews"  # noqa: S608
+            ).fetchall()
+        if lost:
             try:
-                self._insert([_review(line) for line in exported if line in lost])
+                self._insert(sorted(map(_review, lost), key=lambda one: one.at))
             except ValueError as error:
                 raise OutputError(f"{path} is damaged: {error}") from error
+
+    def _table(self) -> pa.Table:
+        """Gives all reviews, oldest first; as records they would take ten times the memory."""
+        schema, batches = arrow_schema(Review), []
+        if self.path.is_file():
+            with self._open() as db:
+                found = db.execute(_EVERY.format(where=""))
+                while lines := found.fetchmany(SOME):
+                    arrays = zip(zip(*lines, strict=True), schema, strict=True)
+                    batches.append([pa.array(values, field.type) for values, field in arrays])
+        whole = schema.with_metadata(file_metadata(Review, None))
+        return pa.Table.from_batches(
+            [pa.RecordBatch.from_arrays(one, schema=whole) for one in batches], whole
+        )
 
     def _insert(self, reviews: Sequence[Review]) -> None:
         marks = ", ".join("?" for _ in _FIELDS)
@@ -120,9 +145,8 @@ class Reviews:
             )
 
     def _read(self, where: str, *values: str) -> list[Line]:
-        """Gives the fields of reviews, oldest first; as records they take ten times longer."""
-        what = f"SELECT {', '.join(_FIELDS)} FROM reviews {where} ORDER BY at, n"  # noqa: S608
-        return self._ask(what, *values)
+        """Gives the fields of reviews, oldest first."""
+        return self._ask(_EVERY.format(where=where), *values)
 
     def _ask(self, query: str, *values: str) -> list[Line]:
         """Gives what a query finds; nothing where nobody has reviewed yet."""
@@ -190,13 +214,6 @@ def make_review(
 
 def _review(line: Line) -> Review:
     return Review(**dict(zip(_FIELDS, line, strict=True)))
-
-
-def _table(lines: Sequence[Line]) -> pa.Table:
-    schema = arrow_schema(Review)
-    columns = zip(*lines, strict=True) if lines else ([] for _ in schema)
-    arrays = [pa.array(one, field.type) for one, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema.with_metadata(file_metadata(Review, None)))
 
 
 def _check(review: Review) -> None:

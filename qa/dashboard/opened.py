@@ -17,10 +17,9 @@ from qa.index import NONE, Index, is_current, prepare
 from qa.labels import hash_labels
 from qa.lookup import Lookup
 from qa.reviews import Reviews, open_reviews
-from qa.statistics import prepare_text
 from qa.tables import Source
 from schemas.errors import OutputError
-from schemas.reviews import Judged, weigh
+from schemas.reviews import Judged, Review, weigh
 from schemas.shards import read_metadata
 
 MAX_LISTED = 200
@@ -53,13 +52,12 @@ class Opened:
         self.lookup.renew()
         return is_current(self.source, self.folder)
 
-    def judged(self, rows: Collection[str] | None = None) -> Judged:
-        """Gives what people decided of these rows, or of all, as a release would take it.
+    def judged(self, said: Collection[Review]) -> Judged:
+        """Gives what reviews say of rows as they are now.
 
         Raises:
-            OutputError: The reviews cannot be read, or the shards changed or are damaged.
+            OutputError: The shards changed or are damaged.
         """
-        said = self.reviews.all() if rows is None else self.reviews.of(*rows)
         return weigh(said, self.lookup.labels({one.id for one in said}))
 
     def table(self, name: str) -> list[dict[str, Any]]:
@@ -117,8 +115,8 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path, *, text: bool
     with ProcessPoolExecutor(1, mp_context=fresh) as process:
         path = process.submit(prepare, source, folder).result()
         if text:
-            process.submit(prepare_text, source, folder).result()
-        reviews = open_reviews(reviews_path)
+            process.submit(_prepare_text, source, folder).result()
+        reviews = process.submit(open_reviews, reviews_path).result()
         labels = process.submit(hash_labels, source, folder, reviews.rows()).result()
     index = Index(path)
     facts = read_metadata(source.shards[0])
@@ -126,3 +124,10 @@ def open_dataset(source: Source, folder: Path, reviews_path: Path, *, text: bool
     lookup.keep_labels(labels)
     exports = Exports(reviews, reviews_path)
     return Opened(source, folder, facts, index, lookup, reviews, exports)
+
+
+def _prepare_text(source: Source, folder: Path) -> None:
+    """Makes the tables of the text; what counts it takes 120 MB, which a server does not need."""
+    from qa.statistics import prepare_text
+
+    prepare_text(source, folder)

@@ -24,7 +24,7 @@ def records(opened: Opened, chosen: Filter, first: int) -> str:
     """Gives the view's HTML: `STEP` frames from the one at place `first`."""
     tree, index = load_tree(), opened.index
     rows = index.page(chosen, first, STEP)
-    judged = opened.judged({row["id"] for row in rows})
+    judged = opened.judged(opened.reviews.of(*(row["id"] for row in rows)))
     for row in rows:
         names = [tree.by_id[key].name for key in row["regions"]]
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

@@ -22,7 +22,8 @@ async def show_reviews(visit: Visit, given: dict[str, str]) -> None:
 
 def reviews(opened: Opened) -> str:
     """Gives the view's HTML."""
-    every, judged = opened.reviews.all(), opened.judged()
+    every = opened.reviews.all()
+    judged = opened.judged(every)
     decisions = Counter[str](judged.decisions.values())
     votes = newest(judged.holding)
     holding = set(judged.holding)

@@ -1,6 +1,8 @@
 """The views without a browser: what they tell, that all of it is escaped, and bad input."""
 
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -274,10 +276,10 @@ def test_outdated_reviews_do_not_count_as_decided(open_rows, rows, tmp_path):
     gone = rows[1].model_copy(update={"id": "toy/gone"})
     for row, decision in ((before, "reject"), (rows[2], "accept"), (gone, "reject")):
         opened.reviews.add(review(row, decision))
-    judged = opened.judged()
+    judged = opened.judged(opened.reviews.all())
     assert judged.decisions == {rows[2].id: "accept"}
     assert judged.outdated == {rows[0].id}
-    assert opened.judged({rows[0].id}).decisions == {}
+    assert opened.judged(opened.reviews.of(rows[0].id)).decisions == {}
     page = reviews(opened)
     assert "<h2>Decisions on rows" in page
     assert page.count("outdated</span></td>") == 2
@@ -286,8 +288,9 @@ def test_outdated_reviews_do_not_count_as_decided(open_rows, rows, tmp_path):
     assert listed.count('class="decision accept"') == 1
     assert 'class="decision reject"' not in listed
     opened.reviews.add(review(rows[0], "reject"))
-    assert opened.judged().decisions == {rows[0].id: "reject", rows[2].id: "accept"}
-    assert not opened.judged().outdated
+    judged = opened.judged(opened.reviews.all())
+    assert judged.decisions == {rows[0].id: "reject", rows[2].id: "accept"}
+    assert not judged.outdated
 
 
 def test_a_dataset_is_opened_by_its_files(write_source, rows, tmp_path):
@@ -298,3 +301,14 @@ def test_a_dataset_is_opened_by_its_files(write_source, rows, tmp_path):
     source.shards[0].write_bytes(source.shards[0].read_bytes()[:1000])
     with pytest.raises(OutputError, match=r"a\.parquet cannot be read as Parquet"):
         open_dataset(source, tmp_path / "qa", tmp_path / "reviews.parquet")
+
+
+def test_a_server_loads_nothing_that_it_does_not_need():
+    """pandas and the measuring code take 120 MB, which is a third of what a dashboard may take."""
+    told = "import sys, flows.dashboard, qa.dashboard.serve; print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=120
+    )
+    loaded = set(ran.stdout.split())
+    assert "nicegui" in loaded
+    assert not loaded & {"pandas", "scipy", "skimage", "torch", "prefect", "annotators.pipeline"}
