@@ -30,10 +30,7 @@ def make_rows(toy: Path, folder: Path, rows: int, pictured: int = PICTURED) -> P
     Returns:
         The manifest.
     """
-    shards = sorted(toy.glob("annotations/*.parquet"))
-    if not shards:
-        raise SystemExit(f"no shards in {toy}/annotations: run `make demo` first")
-    source = pa.concat_tables([pq.read_table(path) for path in shards])
+    source = _annotated(toy)
     bare = _without_pictures(source)
     target = folder / "out" / "toy"
     for shard, first in enumerate(range(0, rows, ROWS_PER_SHARD)):
@@ -62,7 +59,7 @@ def make_reviews(toy: Path, folder: Path, rows: int, reviews: int) -> Path:
     Returns:
         The exported file, from which the dashboard makes its own.
     """
-    source = pa.concat_tables([pq.read_table(path) for path in sorted(toy.glob("annotations/*"))])
+    source = _annotated(toy)
     labels = [labels_hash(row) for row in source.select(LABELS).to_pylist()]
     ids = source["id"].to_pylist()
     made = (
@@ -73,6 +70,13 @@ def make_reviews(toy: Path, folder: Path, rows: int, reviews: int) -> Path:
         for k, n in enumerate(int(step * rows / reviews) for step in range(reviews))
     )  # fmt: skip
     return write_records(folder / "out" / "toy" / "reviews.parquet", made, Review)
+
+
+def _annotated(toy: Path) -> pa.Table:
+    shards = sorted(toy.glob("annotations/*.parquet"))
+    if not shards:
+        raise SystemExit(f"no shards in {toy}/annotations: run `make demo` first")
+    return pa.concat_tables([pq.read_table(path) for path in shards])
 
 
 def _without_pictures(table: pa.Table) -> pa.Table:

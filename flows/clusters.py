@@ -21,7 +21,7 @@ from prefect.task_runners import TaskRunner
 from flows.measure import Seconds
 from flows.resume import Facts, changes, measuring_facts
 from flows.run import PlannedPair, Run
-from flows.runners import Done, groups, in_processes
+from flows.runners import Done, cluster_address, groups, in_processes
 from schemas.errors import BackendUnavailable, FacextError, UsageError
 
 Runner: TypeAlias = TaskRunner[Any]
@@ -39,7 +39,7 @@ def dask_runner(run: Run) -> Runner:
     import dask
     from prefect_dask.task_runners import DaskTaskRunner
 
-    address = run.manifest.run.address or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+    address = cluster_address(run, "dask")
     if address:
         return cast(Runner, DaskTaskRunner(address=address))
     dask.config.set({"distributed.worker.daemon": False})  # pairs are measured in child processes
@@ -59,7 +59,7 @@ def ray_runner(run: Run) -> Runner:
     Without an address: on a cluster of this machine's loopback, for as long as the run.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # all of these are read on import
-    address = run.manifest.run.address or os.environ.get("RAY_ADDRESS", "")
+    address = cluster_address(run, "ray")
     if not address:
         os.environ[RAY_ON_LOOPBACK] = "0"
     from prefect_ray.task_runners import RayTaskRunner

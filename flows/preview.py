@@ -7,7 +7,6 @@ looked at for each), the size that of the toy dataset; large videos take several
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from annotators.pipeline import CONTROL
 from flows import stages
 from flows.explain import is_annotated
 from flows.run import PlannedPair, Progress, Run, unseen
+from flows.runners import cluster_address
 from flows.units import Effort
 from sources.masks import trouble_with_mask
 
@@ -28,8 +28,6 @@ DEFAULT_BYTES = 360_000
 COPIES = 2.7
 """Times that what the measure stage stores of a frame is on disk in the end, as of the toy data."""
 
-ADDRESSES = {"dask": "DASK_SCHEDULER_ADDRESS", "ray": "RAY_ADDRESS"}
-"""Environment variables that name a cluster, of the runners that take one."""
 MOST_MASKS = 1000
 """Masks that are looked at, evenly spaced: one with its fake takes a hundredth of a second."""
 
@@ -136,8 +134,7 @@ def preview(run: Run, progress: Progress = unseen) -> Preview:
 
 def _cluster(run: Run) -> str:
     runner = run.manifest.run.runner
-    variable = ADDRESSES.get(runner)
-    address = variable and (run.manifest.run.address or os.environ.get(variable))
+    address = cluster_address(run, runner)
     return f"{runner} at {address}" if address else ""
 
 

@@ -7,6 +7,7 @@ that is done. It may repeat a pair, since a finished one is only looked up, but 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
@@ -97,8 +98,14 @@ RUNNERS: dict[str, Runner] = {
     "dask": on_dask,
     "ray": on_ray,
 }
-CLUSTERS = ("dask", "ray")
-"""Runners of Prefect tasks."""
+CLUSTERS = {"dask": "DASK_SCHEDULER_ADDRESS", "ray": "RAY_ADDRESS"}
+"""Runners of Prefect tasks, and the environment variables that name a cluster of theirs."""
+
+
+def cluster_address(run: Run, name: str) -> str:
+    """Gives the address of a runner's cluster, the manifest's first; empty where there is none."""
+    variable = CLUSTERS.get(name)
+    return (run.manifest.run.address or os.environ.get(variable, "")) if variable else ""
 
 
 def check_installed(name: str) -> None:

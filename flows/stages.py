@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +142,12 @@ def waiting(run: Run, planned: Sequence[PlannedPair]) -> list[PlannedPair]:
     Under a limit, pairs on which measuring failed come last, or they would use it up every time.
     """
     found = [pair for pair in planned if not is_annotated(run, pair)]
-    if not run.limit:
-        return found
-    return sorted(found, key=lambda pair: run.measured.is_stored(pair.measure_unit)
-                  and not run.measured.is_done(pair.measure_unit))[: run.limit]  # fmt: skip
+    return sorted(found, key=partial(_has_failed, run))[: run.limit] if run.limit else found
+
+
+def _has_failed(run: Run, pair: PlannedPair) -> bool:
+    state = run.measured.state(pair.measure_unit)
+    return state is not None and state.retry
 
 
 # ---- measure ------------------------------------------------------------------------------------

@@ -86,3 +86,13 @@ def samples(model: FifaMLLM, shards: Shards) -> Samples:
         shards, range(len(shards)), model.vocabulary, model.config.data, model.size,
         model.network.image_tokens, 0,
     )  # fmt: skip
+
+
+def of(samples: Samples, shards: Shards | None = None, **changes: Any) -> Samples:
+    """Gives the same samples with other settings, or of other shards."""
+    config = samples.config.model_copy(update=changes)
+    shards = shards or samples.shards
+    return Samples(
+        shards, range(len(shards)), samples.vocabulary, config, samples.size,
+        samples.image_tokens, samples.seed,
+    )  # fmt: skip

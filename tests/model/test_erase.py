@@ -4,15 +4,8 @@ import numpy as np
 import torch
 
 from model.data import soft_mask
-from model.samples import SIDES, Samples
-
-
-def erasing(samples, share, **changes):
-    config = samples.config.model_copy(update={"erase": share, **changes})
-    return Samples(
-        samples.shards, range(len(samples.shards)), samples.vocabulary, config, samples.size,
-        samples.image_tokens, samples.seed,
-    )  # fmt: skip
+from model.samples import SIDES
+from tests.model.conftest import of
 
 
 def covered(plain, erased):
@@ -20,7 +13,7 @@ def covered(plain, erased):
 
 
 def test_rectangles_cover_the_same_of_both_sides_and_nothing_that_was_changed(samples):
-    some, plain = erasing(samples, 1.0), erasing(samples, 0.0)
+    some, plain = of(samples, erase=1.0), of(samples, erase=0.0)
     areas = []
     for index in range(len(samples.shards)):
         mask = samples.shards.row(index)["artifact"]["segmentation"]
@@ -45,29 +38,29 @@ def test_rectangles_cover_the_same_of_both_sides_and_nothing_that_was_changed(sa
 
 
 def test_both_sides_get_the_same_colours(samples):
-    some = erasing(samples, 1.0)
+    some = of(samples, erase=1.0)
     for row in range(len(samples.shards)):
         real, fake = (some[(0, 2 * row + k)].views[0] for k in range(2))
-        plain = erasing(samples, 0.0)[(0, 2 * row)].views[0]
+        plain = of(samples, erase=0.0)[(0, 2 * row)].views[0]
         here = covered(plain, real)
         assert torch.equal(real.image[:, here], fake.image[:, here])
 
 
 def test_so_many_samples_get_rectangles_and_epochs_differ(samples):
-    half, plain = erasing(samples, 0.5), erasing(samples, 0.0)
+    half, plain = of(samples, erase=0.5), of(samples, erase=0.0)
     laid = [
         bool(covered(plain[(epoch, n)].views[0], half[(epoch, n)].views[0]).any())
         for epoch in range(20)
         for n in range(len(plain))
     ]
     assert 0.3 < np.mean(laid) < 0.6
-    whole = erasing(samples, 1.0)
+    whole = of(samples, erase=1.0)
     first, second = (whole[(epoch, 0)].views[0].image for epoch in range(2))
     assert not torch.equal(first, second)
 
 
 def test_all_frames_of_a_clip_get_the_same(samples):
-    clips, plain = (erasing(samples, share, frames=3) for share in (1.0, 0.0))
+    clips, plain = (of(samples, erase=share, frames=3) for share in (1.0, 0.0))
     for number in range(0, len(clips), 2):
         before, after = plain[(0, number)].views, clips[(0, number)].views
         covers = [covered(one, other) for one, other in zip(before, after, strict=True)]

@@ -7,15 +7,7 @@ from model.samples import Samples
 from model.vocabulary import IGNORED
 from schemas.errors import UsageError
 from schemas.records import SEG
-
-
-def of(samples, shards=None, **changes):
-    config = samples.config.model_copy(update=changes)
-    shards = shards or samples.shards
-    return Samples(
-        shards, range(len(shards)), samples.vocabulary, config, samples.size,
-        samples.image_tokens, samples.seed,
-    )  # fmt: skip
+from tests.model.conftest import of
 
 
 def drawn(samples):

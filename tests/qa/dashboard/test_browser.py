@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -179,13 +179,20 @@ def reviewing(page, here, row):
     page.wait_for_selector(".review textarea")
 
 
+@contextmanager
+def locked(store):
+    """Somebody else writes, until what is given commits or the block ends."""
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        yield holder
+
+
 def test_a_review_that_is_not_saved_is_told_though_the_reviewer_went_on(page, address, rows):
     here, folder = address
     store = Reviews(folder / "reviews.sqlite")
     store.add(make_review(rows[4].id, "Ben", "accept"))
     reviewing(page, here, rows[2])
-    with closing(sqlite3.connect(store.path, isolation_level=None)) as holder:
-        holder.execute("BEGIN IMMEDIATE")
+    with locked(store):
         page.keyboard.press("r")
         page.wait_for_selector("[data-key=a][disabled]")
         page.keyboard.press("a")
@@ -201,8 +208,7 @@ def test_a_saved_review_does_not_pull_back_who_went_on(page, address, rows):
     store = Reviews(folder / "reviews.sqlite")
     store.add(make_review(rows[4].id, "Ben", "accept"))
     reviewing(page, here, rows[5])
-    with closing(sqlite3.connect(store.path, isolation_level=None)) as holder:
-        holder.execute("BEGIN IMMEDIATE")
+    with locked(store) as holder:
         page.keyboard.press("a")
         page.keyboard.press("k")
         page.wait_for_selector(f"text={rows[4].id}")
